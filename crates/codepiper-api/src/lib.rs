@@ -1,0 +1,15 @@
+//! The contract: everything that crosses a process border.
+//!
+//! Paths, field names and status words are those of the original CodePiper, so its clients can drive our
+//! daemon; what is ours stands beside them. The daemon writes these types, the CLI and the dashboard read
+//! them.
+
+pub mod defaults;
+pub mod doctor;
+pub mod error;
+pub mod events;
+pub mod providers;
+pub mod service;
+pub mod sessions;
+
+pub use error::{Fault, Refusal};

@@ -1,0 +1,19 @@
+//! What CodePiper knows and decides.
+//!
+//! Pure: no clock, no I/O, no randomness, no runtime. What must come from outside (the time, a line of a
+//! file, the bytes of a hook) comes in as an argument; what must happen outside goes out as a value. Every
+//! function is total: input from agents is hostile and bad input is data, never a panic.
+//!
+//! Read in this order.
+
+pub mod ids;
+pub mod session;
+
+pub mod hook;
+pub mod provider;
+
+pub mod images;
+pub mod keys;
+pub mod recording;
+
+pub mod launch;

@@ -1,0 +1,27 @@
+//! What every part of the running daemon shares.
+
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::providers::Providers;
+use crate::watch::Watch;
+use codepiper_store::Store;
+use codepiper_tmux::Tmux;
+use std::time::Instant;
+
+/// The shared parts, in the order they are started.
+pub struct App {
+    /// What the daemon was told.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The tmux server.
+    pub tmux: Tmux,
+    /// The providers.
+    pub providers: Providers,
+    /// The file watcher.
+    pub watch: Watch,
+    /// Where committed events are announced.
+    pub bus: Bus,
+    /// When the daemon was started.
+    pub started: Instant,
+}

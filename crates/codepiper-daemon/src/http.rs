@@ -1,0 +1,80 @@
+//! The API on the Unix socket: routes, and how handlers get their input and refuse it.
+//!
+//! Whoever reaches the socket is its owner (files are owner-only and the peer's uid is checked), so there is
+//! no login here.
+
+mod error;
+mod events;
+mod hooks;
+mod input;
+mod output;
+mod service;
+mod sessions;
+
+use crate::app::App;
+use crate::sessions::Sessions;
+use crate::status_line::STATUS_LINE_BODY_MAX;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+use codepiper_core::hook::HOOK_BODY_MAX;
+use codepiper_core::images::IMAGE_MAX;
+use std::sync::Arc;
+
+/// The largest ordinary body, in bytes: a text of 1,048,576 characters of four bytes, and its JSON.
+const BODY_MAX: usize = 8 * 1024 * 1024;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Http {
+    /// The parts of the daemon.
+    pub app: Arc<App>,
+    /// The sessions.
+    pub sessions: Sessions,
+}
+
+/// All routes.
+pub fn router(http: Http) -> Router {
+    Router::new()
+        .route("/health", get(service::health))
+        .route("/version", get(service::version))
+        .route("/providers", get(service::providers))
+        .route("/backup", post(service::backup))
+        .route("/settings/daemon", get(service::settings).put(service::change_settings))
+        .route("/events", get(events::list_all))
+        .route("/events/stream", get(events::stream))
+        .route("/sessions", get(sessions::list).post(sessions::create))
+        .route("/sessions/validate", post(sessions::validate))
+        .route("/sessions/{id}", get(sessions::get).delete(sessions::remove))
+        .route("/sessions/{id}/name", put(sessions::rename))
+        .route("/sessions/{id}/stop", post(sessions::stop))
+        .route("/sessions/{id}/kill", post(sessions::kill))
+        .route("/sessions/{id}/resume", post(sessions::resume))
+        .route("/sessions/{id}/recover", post(sessions::recover))
+        .route("/sessions/{id}/resize", post(sessions::resize))
+        .route("/sessions/{id}/attach", get(sessions::attach))
+        .route("/sessions/{id}/model", get(input::model).put(input::set_model))
+        .route("/sessions/{id}/send", post(input::send))
+        .route("/sessions/{id}/keys", post(input::keys))
+        .route("/sessions/{id}/slash", post(input::slash))
+        .route(
+            "/sessions/{id}/upload-image",
+            post(input::upload_image).layer(DefaultBodyLimit::max(IMAGE_MAX + 64 * 1024)),
+        )
+        .route("/sessions/{id}/output", get(output::screen))
+        .route("/sessions/{id}/output/text", get(output::text))
+        .route("/sessions/{id}/output/stream", get(output::stream))
+        .route("/sessions/{id}/recording", get(output::recording))
+        .route("/sessions/{id}/events", get(events::list))
+        .route("/sessions/{id}/transcript/events", get(events::transcript))
+        .route("/sessions/{id}/hooks", post(hooks::report).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
+        .route(
+            "/sessions/{id}/status-line",
+            post(hooks::status_line).layer(DefaultBodyLimit::max(STATUS_LINE_BODY_MAX)),
+        )
+        .route("/hooks/claude", post(hooks::report_as_original).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(http)
+}

@@ -1,0 +1,28 @@
+//! The running system: everything that does I/O, but for the store and tmux.
+//!
+//! Inside: `http` → domain modules (`sessions`, `worktrees`, `terminal`, …) → `app`, `bus`, `watch`. No domain
+//! module knows HTTP.
+
+pub mod codex_channel;
+pub mod config;
+pub mod control;
+pub mod doctor;
+pub mod hook_helper;
+pub mod pane;
+pub mod status_line;
+
+mod app;
+mod bus;
+mod http;
+mod log;
+mod processes;
+mod providers;
+mod retention;
+mod serve;
+mod sessions;
+mod settings;
+mod terminal;
+mod watch;
+mod worktrees;
+
+pub use serve::{AlreadyRunning, Running, run};

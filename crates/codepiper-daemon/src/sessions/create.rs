@@ -1,0 +1,426 @@
+//! A new session: checks what was asked, stores the row, then starts it. A start that fails takes everything
+//! back but its reason.
+
+use super::actor::{Actor, Command};
+use super::known::{Known, LaunchRecord};
+use super::launch::{Folder, fresh_uuid, random};
+use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
+use crate::worktrees;
+use codepiper_api::defaults::SIZE;
+use codepiper_api::sessions::{CreateSession, NAME_MAX, ResumeMode};
+use codepiper_api::{Fault, Refusal};
+use codepiper_core::ids::SessionId;
+use codepiper_core::provider::{Conversation, Provider};
+use codepiper_core::session::{Standing, State};
+use codepiper_store::events::{Appended, NewEvent, StoredEvent};
+use codepiper_store::sessions::SessionRow;
+use codepiper_store::{events, sessions};
+use jiff::Timestamp;
+use serde_json::json;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Arguments for the agent, as in the original.
+const ARGS_MAX: usize = 100;
+
+/// Characters of one argument, as in the original.
+const ARG_MAX: usize = 10_240;
+
+/// Variables for the agent, as in the original.
+const ENV_MAX: usize = 1_000;
+
+/// Bytes of one variable's value, as in the original.
+const ENV_VALUE_MAX: usize = 65_536;
+
+/// Attempts to find an id that is free. With a million sessions one attempt fails 1 time in 4,000.
+const ID_ATTEMPTS: usize = 16;
+
+impl Sessions {
+    /// Creates a session and starts it.
+    pub async fn create(&self, request: CreateSession, by: &str) -> Result<Handle, Refusal> {
+        let provider = self.app.providers.find(&request.provider)?.clone();
+        let cwd = check(&request)?;
+        check_capabilities(&provider, &request)?;
+        let conversation = self.conversation(&provider, &request)?;
+        // The most common mistake is told before anything is made.
+        let path = request.env.get("PATH").or_else(|| self.app.config.environment.get("PATH"));
+        self.app.providers.require(&provider, path.map(String::as_str))?;
+
+        let id = self.free_id()?;
+        let worktree = match &request.worktree {
+            Some(wanted) => Some(worktrees::create(wanted, &cwd, &id).await?),
+            None => None,
+        };
+        let cwd = worktree.as_ref().map_or(cwd, |worktree| worktree.cwd.clone());
+        let known = self.known(id, &provider, &request, &cwd, &conversation, &worktree)?;
+        let outcome = self.place(known, &provider, &request, conversation, by).await;
+        if outcome.is_err()
+            && let Some(worktree) = &worktree
+        {
+            let removal = worktrees::remove_if_safe(worktree).await;
+            tracing::info!(?removal, "took back the worktree of a failed start");
+        }
+        outcome
+    }
+
+    async fn place(
+        &self,
+        known: Known,
+        provider: &Provider,
+        request: &CreateSession,
+        conversation: Conversation,
+        by: &str,
+    ) -> Result<Handle, Refusal> {
+        let id = known.row.id.clone();
+        let folder = Folder(self.app.config.session_folder(&id));
+        folder.create(&request.env).map_err(|error| internal("making the session's folder", error))?;
+        let stored = self.insert(&known, by).await;
+        if let Err(refusal) = stored {
+            remove_folder(&folder.0);
+            return Err(refusal);
+        }
+        let handle = self.spawn(known, provider.clone());
+        let started = handle.ask(|reply| Command::Launch { conversation, reply }).await;
+        if let Err(refusal) = started {
+            self.forget(&handle).await;
+            return Err(refusal);
+        }
+        Ok(handle)
+    }
+
+    /// Starts the tasks of a session and lists it.
+    pub(super) fn spawn(&self, known: Known, provider: Provider) -> Handle {
+        let id = known.row.id.clone();
+        let (commands, mailbox) = mpsc::channel(MAILBOX_MAX);
+        let (inputs, input_line) = mpsc::channel(MAILBOX_MAX);
+        let (signals, _) = broadcast::channel(SIGNALS_MAX);
+        let (publish, known_rx) = watch::channel(Arc::new(known.clone()));
+        let (open_channel, channel_rx) = watch::channel(None);
+        let handle = Handle {
+            id: id.clone(),
+            commands,
+            inputs,
+            known: known_rx,
+            signals: signals.clone(),
+            channel: channel_rx.clone(),
+        };
+        let actor =
+            Actor::new(self.app.clone(), known, provider.clone(), publish, signals, mailbox, channel_rx);
+        let sessions = self.clone();
+        let task = tokio::spawn(actor.run());
+        if provider.has_channel() {
+            tokio::spawn(channel::keep(self.app.clone(), handle.clone(), open_channel));
+        }
+        tokio::spawn(input::line(self.app.clone(), provider, handle.clone(), input_line));
+        tokio::spawn(async move {
+            if let Err(error) = task.await {
+                // One session's trouble is its own: it is marked by being gone until the next start.
+                tracing::error!(%error, session = %id, "the task of a session ended in a panic");
+            }
+            sessions.lock().remove(&id);
+        });
+        self.lock().insert(handle.id.clone(), handle.clone());
+        handle
+    }
+
+    /// Takes an ended session off the list.
+    pub async fn remove(&self, handle: &Handle) -> Result<(), Refusal> {
+        let known = handle.known();
+        handle.ask(|reply| Command::Remove { reply }).await?;
+        self.lock().remove(&handle.id); // its task does so too, but a moment after the answer
+        if let Some(worktree) = &known.launch.worktree {
+            match serde_json::from_value::<worktrees::Worktree>(worktree.clone()) {
+                Ok(worktree) => {
+                    let removal = worktrees::remove_if_safe(&worktree).await;
+                    tracing::info!(session = %handle.id, ?removal, "looked at the session's worktree");
+                }
+                Err(error) => tracing::warn!(%error, session = %handle.id, "its worktree is not understood"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, handle: &Handle) {
+        let (reply, removed) = oneshot::channel();
+        if handle.commands.send(Command::Remove { reply }).await.is_ok()
+            && let Ok(Err(refusal)) = removed.await
+        {
+            tracing::warn!(%refusal, session = %handle.id, "a failed start stays on the list");
+        }
+    }
+
+    fn known(
+        &self,
+        id: SessionId,
+        provider: &Provider,
+        request: &CreateSession,
+        cwd: &Path,
+        conversation: &Conversation,
+        worktree: &Option<worktrees::Worktree>,
+    ) -> Result<Known, Refusal> {
+        let now = Timestamp::now();
+        let standing =
+            Standing { state: State::Starting, since: now, reason: "the agent is starting".into() };
+        let (origin, parent) = match conversation {
+            Conversation::New { .. } => ("codepiper", None),
+            Conversation::Resume { .. } => ("resume", None),
+            Conversation::Fork { parent, .. } => ("fork", Some(parent.clone())),
+        };
+        let launch = LaunchRecord {
+            args: request.args.clone(),
+            billing_mode: request.billing_mode.unwrap_or_default(),
+            dangerous: request.dangerous_mode,
+            model: request.model.clone(),
+            worktree: worktree.as_ref().map(|worktree| json!(worktree)),
+            origin: origin.into(),
+            parent,
+        };
+        let row = SessionRow {
+            id,
+            name: request.name.as_ref().map(|name| name.trim().to_owned()),
+            provider: provider.id().to_owned(),
+            cwd: cwd.display().to_string(),
+            standing,
+            launch: json!(launch),
+            provider_session: None,
+            transcript_path: None,
+            model: request.model.clone().or_else(|| self.model_of_earlier(request)),
+            process: None,
+            end_requested: None,
+            cols: request.cols.unwrap_or(SIZE.0),
+            rows: request.rows.unwrap_or(SIZE.1),
+            created_at: now,
+            updated_at: now,
+        };
+        Ok(Known { row, launch, process: None, input_is_dirty: false, status_line: None, is_in_turn: false })
+    }
+
+    /// A conversation that goes on keeps its model, and its agent does not say it again.
+    fn model_of_earlier(&self, request: &CreateSession) -> Option<String> {
+        let resume = request.provider_resume.as_ref()?;
+        self.find(&resume.provider_session_id).ok()?.known().row.model.clone()
+    }
+
+    async fn insert(&self, known: &Known, by: &str) -> Result<(), Refusal> {
+        let row = known.to_row();
+        let payload = json!({ "by": by, "provider": row.provider, "cwd": row.cwd, "name": row.name });
+        let event = NewEvent {
+            session: row.id.clone(),
+            at: row.created_at,
+            source: "session".into(),
+            kind: "created".into(),
+            payload,
+            uid: None,
+        };
+        let for_store = event.clone();
+        let outcome = self
+            .app
+            .store
+            .write(move |tx| {
+                if !sessions::insert(tx, &row)? {
+                    return Ok(None);
+                }
+                events::append(tx, &for_store).map(Some)
+            })
+            .await;
+        match outcome {
+            Ok(Some(Appended::New(seq))) => {
+                self.app.bus.announce(StoredEvent { seq, event });
+                Ok(())
+            }
+            Ok(_) => Err(Refusal::new(Fault::Conflict, "the id of the new session was taken in between")
+                .hint("try again")),
+            Err(error) if error.to_string().contains("UNIQUE constraint failed: sessions.name") => {
+                Err(Refusal::new(
+                    Fault::Conflict,
+                    format!("another session is called `{}`", known.row.name.as_deref().unwrap_or_default()),
+                )
+                .hint("choose another name, or `codepiper rm` the other one"))
+            }
+            Err(error) => Err(internal("storing the session", error)),
+        }
+    }
+
+    fn free_id(&self) -> Result<SessionId, Refusal> {
+        for _ in 0..ID_ATTEMPTS {
+            let bits = random(4).try_into().map_or(0, u32::from_le_bytes);
+            let id = SessionId::from_bits(bits);
+            let is_free = !self.lock().contains_key(&id) && !self.app.config.session_folder(&id).exists();
+            if is_free {
+                return Ok(id);
+            }
+        }
+        Err(Refusal::new(Fault::Internal, "no free session id was found"))
+    }
+
+    fn conversation(&self, provider: &Provider, request: &CreateSession) -> Result<Conversation, Refusal> {
+        let Some(resume) = &request.provider_resume else {
+            return Ok(Conversation::New { id: fresh_uuid() });
+        };
+        let wanted = resume.provider_session_id.as_str();
+        let id = match self.find(wanted) {
+            Ok(handle) => {
+                let known = handle.known();
+                if known.row.provider != provider.id() {
+                    return Err(Refusal::new(
+                        Fault::Conflict,
+                        format!(
+                            "session {} is one of {}, not of {}",
+                            known.row.id,
+                            known.row.provider,
+                            provider.id()
+                        ),
+                    ));
+                }
+                known.row.provider_session.clone().ok_or_else(|| {
+                    Refusal::new(Fault::Conflict, format!("session {} has no conversation yet", known.row.id))
+                })?
+            }
+            Err(refusal) if refusal.code == Fault::Ambiguous => return Err(refusal),
+            // Not ours: the agent's own id of a conversation that began elsewhere.
+            Err(_) if is_conversation_id(wanted) => wanted.to_owned(),
+            Err(refusal) => return Err(refusal),
+        };
+        let all = self.list();
+        let writer = all.iter().find(|known| {
+            known.state().is_live()
+                && known.row.provider == provider.id()
+                && known.row.provider_session.as_ref() == Some(&id)
+        });
+        if let (ResumeMode::Resume, Some(known)) = (resume.mode, writer) {
+            let session = &known.row.id;
+            return Err(Refusal::new(
+                Fault::Conflict,
+                format!("session {session} is running, and two agents must not write one conversation"),
+            )
+            .hint(format!("fork it with `--fork {session}`, or stop it first")));
+        }
+        Ok(match resume.mode {
+            ResumeMode::Resume => Conversation::Resume { id },
+            ResumeMode::Fork => Conversation::Fork { parent: id, id: fresh_uuid() },
+        })
+    }
+}
+
+/// An agent's id of a conversation: what can stand in an argument without being an option or a path.
+fn is_conversation_id(text: &str) -> bool {
+    text.len() >= 8
+        && text.len() <= 128
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn check_capabilities(provider: &Provider, request: &CreateSession) -> Result<(), Refusal> {
+    let capabilities = provider.capabilities();
+    let label = &provider.definition.label;
+    let lacks = |field: &str, what: &str| {
+        Err(Refusal::field(field, format_args!("{label} cannot {what}"))
+            .hint("`codepiper providers` shows what each can do"))
+    };
+    match &request.provider_resume {
+        Some(resume) if resume.mode == ResumeMode::Resume && !capabilities.supports_resume => {
+            lacks("providerResume", "resume a conversation")
+        }
+        Some(resume) if resume.mode == ResumeMode::Fork && !capabilities.supports_fork => {
+            lacks("providerResume", "fork a conversation")
+        }
+        _ if request.dangerous_mode && !capabilities.supports_dangerous_mode => {
+            lacks("dangerousMode", "run without permission questions")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks every field; gives the folder to work in.
+fn check(request: &CreateSession) -> Result<PathBuf, Refusal> {
+    let cwd = Path::new(&request.cwd);
+    if request.cwd.is_empty() {
+        return Err(Refusal::field("cwd", "is missing: it says where the agent works"));
+    }
+    if !cwd.is_absolute() {
+        return Err(Refusal::field(
+            "cwd",
+            format_args!("must be an absolute path, `{}` is not", request.cwd),
+        ));
+    }
+    if request.cwd.contains('\0') || cwd.components().any(|part| part == Component::ParentDir) {
+        return Err(Refusal::field("cwd", "must be a plain path without `..`"));
+    }
+    if !cwd.is_dir() {
+        let what = if cwd.exists() { "is no folder" } else { "does not exist" };
+        return Err(Refusal::field("cwd", format_args!("`{}` {what}", request.cwd)));
+    }
+    if let Some(name) = &request.name {
+        check_name(name)?;
+    }
+    if request.args.len() > ARGS_MAX {
+        return Err(Refusal::field(
+            "args",
+            format_args!("has {}, at most {ARGS_MAX} are taken", request.args.len()),
+        ));
+    }
+    if let Some(long) = request.args.iter().find(|arg| arg.chars().count() > ARG_MAX || arg.contains('\0')) {
+        let shown: String = long.chars().take(40).collect();
+        return Err(Refusal::field("args", format_args!("`{shown}…` is longer than {ARG_MAX} characters")));
+    }
+    if request.env.len() > ENV_MAX {
+        return Err(Refusal::field("env", format_args!("has more than {ENV_MAX} variables")));
+    }
+    for (name, value) in &request.env {
+        let mut bytes = name.bytes();
+        let starts = bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
+        if !starts || !bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') || name.len() > 256 {
+            return Err(Refusal::field("env", format_args!("`{name}` is no name of a variable")));
+        }
+        if value.len() > ENV_VALUE_MAX || value.contains('\0') {
+            return Err(Refusal::field("env", format_args!("`{name}` is longer than {ENV_VALUE_MAX} bytes")));
+        }
+    }
+    if let Some(model) = &request.model
+        && !is_model(model)
+    {
+        return Err(Refusal::field("model", "must be 1 to 100 characters without blanks"));
+    }
+    check_size(request.cols.unwrap_or(SIZE.0), request.rows.unwrap_or(SIZE.1))?;
+    Ok(cwd.to_owned())
+}
+
+/// A name a session may have.
+pub fn check_name(name: &str) -> Result<(), Refusal> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Refusal::field(
+            "name",
+            format_args!("must be 1 to {NAME_MAX} characters, none of them control"),
+        ));
+    }
+    if SessionId::parse(name).is_ok() {
+        return Err(Refusal::field("name", format_args!("`{name}` looks like a session's id")));
+    }
+    Ok(())
+}
+
+/// A model's name that can be an argument and a line.
+pub fn is_model(model: &str) -> bool {
+    (1..=100).contains(&model.chars().count())
+        && !model.starts_with('-')
+        && !model.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
+/// A size a terminal may have.
+pub fn check_size(cols: u16, rows: u16) -> Result<(), Refusal> {
+    if !(10..=1_000).contains(&cols) {
+        return Err(Refusal::field("cols", "must be 10 to 1,000"));
+    }
+    if !(3..=500).contains(&rows) {
+        return Err(Refusal::field("rows", "must be 3 to 500"));
+    }
+    Ok(())
+}
+
+fn remove_folder(folder: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(folder) {
+        tracing::warn!(%error, folder = %folder.display(), "a folder stays behind");
+    }
+}

@@ -1,0 +1,136 @@
+use super::*;
+use codepiper_core::recording::encode;
+use std::fs;
+use std::io::Write;
+
+/// Writes frames as the recorder does; a new segment where the list says so.
+fn record(folder: &Path, start: u64, frames: &[Frame]) {
+    let mut file =
+        fs::OpenOptions::new().create(true).append(true).open(folder.join(segment_name(start))).unwrap();
+    for (n, frame) in frames.iter().enumerate() {
+        file.write_all(&encode(frame, n as u64)).unwrap();
+    }
+}
+
+fn output(text: &str) -> Frame {
+    Frame::Output(text.as_bytes().to_vec())
+}
+
+fn read_all(cursor: &mut Cursor) -> String {
+    let mut text = String::new();
+    loop {
+        match cursor.next().unwrap() {
+            Read::Frame { frame: Frame::Output(bytes), position, .. } => {
+                text.push_str(&format!("{position}:{} ", String::from_utf8(bytes).unwrap()));
+            }
+            Read::Frame { frame, .. } => text.push_str(&format!("{frame:?} ")),
+            Read::Lost(to) => text.push_str(&format!("lost-to-{to} ")),
+            Read::End => return text.trim_end().to_owned(),
+        }
+    }
+}
+
+#[test]
+fn a_reader_follows_the_recording_over_segments_and_through_its_growth() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cursor = Cursor::at_start(folder.path());
+    assert_eq!(read_all(&mut cursor), "");
+    record(folder.path(), 0, &[Frame::Resize { cols: 80, rows: 24 }, output("abc")]);
+    assert_eq!(read_all(&mut cursor), "Resize { cols: 80, rows: 24 } 0:abc");
+    record(folder.path(), 0, &[output("de")]);
+    record(folder.path(), 5, &[Frame::Resize { cols: 80, rows: 24 }]);
+    assert_eq!(read_all(&mut cursor), "3:de Resize { cols: 80, rows: 24 }");
+    record(folder.path(), 5, &[output("f")]);
+    assert_eq!(read_all(&mut cursor), "5:f");
+    assert_eq!(cursor.position(), 6);
+}
+
+#[test]
+fn a_reader_that_is_too_late_is_told_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 100, &[output("x")]);
+    assert_eq!(read_all(&mut Cursor::at_start(folder.path())), "lost-to-100 100:x");
+}
+
+#[test]
+fn damage_costs_one_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 0, &[output("ok")]);
+    let path = folder.path().join(segment_name(0));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(&[0xff; 64]);
+    fs::write(&path, bytes).unwrap();
+    record(folder.path(), 50, &[output("next")]);
+    assert_eq!(read_all(&mut Cursor::at_start(folder.path())), "0:ok lost-to-50 50:next");
+}
+
+#[test]
+fn a_snapshot_and_what_follows_it_draw_the_same_screen_wherever_it_is_taken() {
+    let all = "\x1b]0;busy\x07one\r\ntwo \x1b[31mré\x1b[0m d\x1b[5;10Hé漢x\x1b[?1049hALT\x1b[2;4r\n\n\n\x1b[?1049lback\x1b[3";
+    let rest = ";1Hend";
+    let stream = format!("{all}{rest}");
+    let whole = {
+        let mut terminal = blank(40, 8);
+        terminal.feed(&*stream);
+        terminal.screen().text()
+    };
+    for cut in 0..stream.len() {
+        let folder = tempfile::tempdir().unwrap();
+        record(folder.path(), 0, &[Frame::Output(stream.as_bytes()[..cut].to_vec())]);
+        let mut screen = Screen::new(folder.path(), 40, 8);
+        screen.catch_up().unwrap();
+        let (snapshot, position) = screen.snapshot();
+        let mut viewer = blank(40, 8);
+        viewer.feed(&*snapshot);
+        viewer.feed(&stream[position as usize..]);
+        assert_eq!(viewer.screen().text(), whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn the_paste_mode_is_the_last_one_asked_for_even_in_pieces() {
+    let mut paste = BracketedPaste::default();
+    let mut check = |piece: &str, expected: bool| {
+        paste.feed(piece.as_bytes());
+        assert_eq!(paste.is_on, expected, "after {piece:?}");
+    };
+    check("hello", false);
+    check("\x1b[?20", false);
+    check("04h", true);
+    check("text", true);
+    check("\x1b[?2004l\x1b[?2004h", true);
+    check("\x1b[?2004l", false);
+}
+
+#[test]
+fn plain_text_is_the_end_of_what_was_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = (1..=100).map(|n| format!("line {n}\r\n")).collect();
+    record(folder.path(), 0, &[output(&lines)]);
+    assert_eq!(plain_text(folder.path(), 40, 8, 3).unwrap(), "line 98\nline 99\nline 100\n");
+    assert_eq!(plain_text(folder.path(), 40, 8, 50).unwrap().lines().count(), 50);
+}
+
+#[test]
+fn the_last_screen_needs_only_the_last_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = "an old line\r\n".repeat(20_000);
+    record(folder.path(), 0, &[Frame::Resize { cols: 40, rows: 3 }, output(&old)]);
+    record(folder.path(), old.len() as u64, &[output("one\r\ntwo\r\nthree")]);
+    let screen = Screen::from_last_output(folder.path(), 40, 3).unwrap();
+    assert_eq!(screen.lines(), ["one", "two", "three"]);
+    assert_eq!(screen.snapshot().1, old.len() as u64 + 15);
+}
+
+#[test]
+fn a_screen_that_begins_anew_shows_nothing_of_before() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 0, &[output("old")]);
+    record(folder.path(), 3, &[output("older")]);
+    let mut screen = Screen::new(folder.path(), 40, 2);
+    screen.begin_anew().unwrap();
+    assert!(!screen.catch_up().unwrap());
+    record(folder.path(), 3, &[output("new")]);
+    screen.catch_up().unwrap();
+    assert_eq!((screen.lines()[0].as_str(), screen.snapshot().1), ("new", 11));
+}

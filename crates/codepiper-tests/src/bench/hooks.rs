@@ -1,0 +1,91 @@
+//! Hook events as fast as they come, each committed before its answer.
+
+use super::Bench;
+use super::processes::{EVENT, hook_environment, serve_floor};
+use super::report::Samples;
+use super::wire::Wire;
+use anyhow::{Context, Result, ensure};
+use codepiper_api::defaults::{HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER, HOOK_SECRET_VARIABLE};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+const CONNECTIONS: usize = 8;
+
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    let each = bench.count(10_000, 800) / CONNECTIONS;
+    let lab = bench.lab();
+    lab.start_daemon();
+    let ids = bench.demos(&lab, CONNECTIONS);
+    let mut secrets = Vec::new();
+    for id in &ids {
+        let agent = bench.wait(lab.show(id))["pid"].as_u64().context("a pid")?;
+        let secret =
+            hook_environment(agent as u32)?.into_iter().find(|(name, _)| name == HOOK_SECRET_VARIABLE);
+        secrets.push(secret.context("the agent has no secret")?.1);
+    }
+    let floor_socket = lab.path("e");
+    serve_floor(&floor_socket, &lab.path("floor.db"))?;
+    let (floor, floor_rate) = in_parallel(each, |_| {
+        let mut stream = UnixStream::connect(&floor_socket)?;
+        let message = [&(EVENT.len() as u32).to_le_bytes(), EVENT.as_bytes()].concat();
+        Ok(move |_| -> Result<()> {
+            stream.write_all(&message)?;
+            Ok(stream.read_exact(&mut [0])?)
+        })
+    })?;
+    bench.report.floor("a bare server, each committed: latency", "ms", &floor);
+    bench.report.floor("a bare server, each committed: rate", "1/s", &floor_rate);
+    for (what, sessions) in [("8 sessions", CONNECTIONS), ("1 session", 1)] {
+        let before = bench.wait(lab.last_event());
+        let (latency, rate) = in_parallel(each, |connection| {
+            let mut wire = Wire::connect(&lab.path("s"))?;
+            let (path, secret) = {
+                let which = connection % sessions;
+                (format!("/sessions/{}/hooks", ids[which]), secrets[which].clone())
+            };
+            Ok(move |n| -> Result<()> {
+                let uid = format!("{sessions}x{connection}x{n}");
+                let headers = format!(
+                    "content-type: application/json\r\n{HOOK_SECRET_HEADER}: {secret}\r\n{HOOK_EVENT_ID_HEADER}: {uid}\r\n"
+                );
+                wire.ask("POST", &path, &headers, EVENT.as_bytes()).map(drop)
+            })
+        })?;
+        let stored = bench.wait(lab.last_event()) - before;
+        ensure!(stored >= (each * CONNECTIONS) as u64, "{stored} of {} events are there", each * CONNECTIONS);
+        bench.report.figure(&format!("{what}: latency"), "ms", &latency);
+        bench.report.figure(&format!("{what}: rate"), "1/s", &rate);
+    }
+    Ok(())
+}
+
+/// Latency of each call, and calls a second over all connections.
+fn in_parallel<Call>(each: usize, connect: impl Fn(usize) -> Result<Call>) -> Result<(Samples, Samples)>
+where
+    Call: FnMut(usize) -> Result<()> + Send + 'static,
+{
+    let calls: Vec<Call> = (0..CONNECTIONS).map(&connect).collect::<Result<_>>()?;
+    let began = Instant::now();
+    let threads: Vec<JoinHandle<Result<Samples>>> = calls
+        .into_iter()
+        .map(|mut call| {
+            std::thread::spawn(move || {
+                let mut samples = Samples::default();
+                for n in 0..each {
+                    let began = Instant::now();
+                    call(n)?;
+                    samples.push_ms(began.elapsed());
+                }
+                Ok(samples)
+            })
+        })
+        .collect();
+    let mut all = Samples::default();
+    for thread in threads {
+        all.extend(thread.join().ok().context("a connection's thread panicked")??);
+    }
+    let rate = (each * CONNECTIONS) as f64 / began.elapsed().as_secs_f64();
+    Ok((all, Samples::one(rate)))
+}

@@ -1,0 +1,8 @@
+//! The whole with the demo agent: real binary, real tmux, real SQLite, private to each test.
+
+mod doctor;
+mod faults;
+mod providers;
+mod sessions;
+mod survival;
+mod upkeep;

@@ -1,0 +1,5 @@
+//! Tests with the real Claude Code and Codex, which talk to a scripted model on loopback.
+
+mod claude;
+mod codex;
+mod stub;

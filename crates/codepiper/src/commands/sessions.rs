@@ -1,0 +1,226 @@
+//! `codepiper sessions`
+
+use super::absolute;
+use crate::args::{SessionsArgs, SessionsCommand};
+use crate::client::{Client, Route};
+use crate::output::{self, Cell, Cut, Details, Page, Style, Table, ago, short, with_tilde};
+use codepiper_api::Refusal;
+use codepiper_api::sessions::{Session, SessionBody, SessionList};
+use codepiper_core::session::{Exit, Status};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Ended sessions that a list shows unless all are asked for: what one may want to resume, without pushing
+/// what runs out of sight.
+const ENDED_SHOWN_MAX: usize = 10;
+
+pub(super) async fn run(args: SessionsArgs, daemon: &Client) -> Result<(), Refusal> {
+    let json = args.format.json();
+    let (id, json) = match args.command {
+        Some(SessionsCommand::Show(show)) => (Some(show.id), json || show.format.json()),
+        None => (args.id, json),
+    };
+    let page = Page::stdout();
+    let home = std::env::var("HOME").ok();
+    if let Some(id) = id {
+        let SessionBody { session } = daemon.get(Route::session(&id, "")).await?;
+        return match json {
+            true => output::print_json(&session),
+            false => output::print(&details(&session, Timestamp::now(), home.as_deref()).render(page)),
+        };
+    }
+    let filtered = args.status.is_some();
+    let route = Route::new("/sessions")
+        .with_some("provider", args.provider)
+        .with_some("status", args.status)
+        .with_some("dir", args.dir.as_deref().map(absolute).transpose()?);
+    let SessionList { sessions } = daemon.get(route).await?;
+    if json {
+        return output::print_json(&sessions);
+    }
+    let ended_max = if args.all || filtered { usize::MAX } else { ENDED_SHOWN_MAX };
+    output::print(&list(&sessions, ended_max, Timestamp::now(), home.as_deref(), page))
+}
+
+/// The table and its last line.
+fn list(sessions: &[Session], ended_max: usize, now: Timestamp, home: Option<&str>, page: Page) -> String {
+    if sessions.is_empty() {
+        return "No sessions.\n".into();
+    }
+    let live = sessions.iter().filter(|session| is_live(session)).count();
+    let ended = sessions.len() - live;
+    let mut left_out = ended.saturating_sub(ended_max);
+    let mut table = Table::new([
+        ("ID", Cut::Never),
+        ("NAME", Cut::End),
+        ("PROVIDER", Cut::End),
+        ("STATE", Cut::Never),
+        ("DIRECTORY", Cut::Start),
+        ("AGE", Cut::Never),
+    ]);
+    // Oldest first: those at the end were started last, and are the ones to keep.
+    for session in sessions {
+        if !is_live(session) && left_out > 0 {
+            left_out -= 1;
+            continue;
+        }
+        let style = style(session.status);
+        let told = matches!(session.status, Status::NeedsInput | Status::NeedsPermission | Status::Crashed);
+        table.row(
+            [
+                Cell::new(session.id.as_str(), Style::Bold),
+                session.name.as_deref().unwrap_or_default().into(),
+                session.provider.as_str().into(),
+                Cell::new(&session.state, style),
+                with_tilde(&session.cwd, home).into(),
+                Cell::new(ago(session.created_at, now), Style::Dim),
+            ],
+            told.then(|| Cell::new(&session.reason, style)),
+        );
+    }
+    let left_out = ended.saturating_sub(ended_max);
+    let mut out = table.render(page);
+    let more =
+        if left_out > 0 { format!(", {left_out} not shown (--all shows them)") } else { String::new() };
+    let total = format!("{live} live, {ended} ended{more}");
+    out.push_str(&page.paint(Style::Dim, &crate::text::clip(&total, page.columns.unwrap_or(usize::MAX))));
+    out.push('\n');
+    out
+}
+
+fn is_live(session: &Session) -> bool {
+    !matches!(session.status, Status::Stopped | Status::Crashed)
+}
+
+fn style(status: Status) -> Style {
+    match status {
+        Status::Starting | Status::Stopped => Style::Dim,
+        Status::Running => Style::Good,
+        Status::NeedsPermission | Status::NeedsInput => Style::Warn,
+        Status::Crashed => Style::Bad,
+    }
+}
+
+fn details(session: &Session, now: Timestamp, home: Option<&str>) -> Details {
+    let since = short(now.duration_since(session.since)).map(|time| format!(" for {time}"));
+    let path = |path: &str| with_tilde(path, home);
+    let time = |time: Timestamp| {
+        let local = time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        format!("{local} ({})", ago(time, now))
+    };
+    let exit = session.exit.map(|exit| match exit {
+        Exit::Code(code) => format!("code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+        Exit::Unseen => "nobody saw how".into(),
+    });
+    let mut details = Details::default();
+    details.styled("ID", session.id.to_string(), Style::Bold);
+    details.add("Name", session.name.clone());
+    details.add("Provider", session.provider.clone());
+    let state = format!("{}{}", session.state, since.unwrap_or_default());
+    details.styled("State", state, style(session.status));
+    details.add("Reason", session.reason.clone());
+    if let Some(waiting) = &session.question {
+        details.styled("Question", waiting.question.clone(), Style::Warn);
+        details.add("To answer", waiting.how.clone());
+    }
+    details.add("Exit", exit);
+    details.add("Directory", path(&session.cwd));
+    details.add("Model", session.model.clone());
+    details.add("Terminal", format!("{} x {}", session.pty_cols, session.pty_rows));
+    details.add("Process", session.pid.map(|pid| pid.to_string()));
+    details.add("Created", time(session.created_at));
+    details.add("Updated", time(session.updated_at));
+    details.add("Conversation", session.provider_session_id.clone());
+    details.add("Transcript", session.transcript_path.as_deref().map(path));
+    details.add("tmux session", session.tmux_session.clone());
+    details.add("Files", path(&session.runtime_dir));
+    details
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const PAGE: Page = Page { columns: Some(80), colour: false };
+
+    fn now() -> Timestamp {
+        "2026-01-31T12:00:00Z".parse().unwrap()
+    }
+
+    fn session(id: &str, fields: Value) -> Session {
+        let mut session = json!({
+            "id": id, "provider": "demo", "cwd": "/h/me/p", "status": "RUNNING", "state": "idle",
+            "reason": "ready for a prompt", "since": "2026-01-31T11:57:00Z",
+            "createdAt": "2026-01-31T09:00:00Z", "updatedAt": "2026-01-31T11:59:58Z",
+            "ptyRows": 30, "ptyCols": 120, "tmuxSession": format!("codepiper-{id}"),
+            "runtimeDir": format!("/h/me/.codepiper/sessions/{id}"), "metadata": {}
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            session[name] = value.clone();
+        }
+        serde_json::from_value(session).unwrap()
+    }
+
+    #[test]
+    fn who_waits_or_crashed_says_why() {
+        let sessions = [
+            session("a1b2c3d4", json!({"name": "api"})),
+            session(
+                "bbbbbbbb",
+                json!({"status": "NEEDS_PERMISSION", "state": "waiting",
+                    "reason": "needs permission: Bash rm -rf build && a long line that does not fit at all"}),
+            ),
+            session(
+                "cccccccc",
+                json!({"status": "CRASHED", "state": "crashed", "cwd": "/srv",
+                "reason": "the agent ended by itself (exit code 2)"}),
+            ),
+        ];
+        let expected = "\
+ID        NAME  PROVIDER  STATE    DIRECTORY  AGE
+a1b2c3d4  api   demo      idle     ~/p        3h ago
+bbbbbbbb        demo      waiting  ~/p        3h ago
+  └ needs permission: Bash rm -rf build && a long line that does not fit at all
+cccccccc        demo      crashed  /srv       3h ago
+  └ the agent ended by itself (exit code 2)
+2 live, 1 ended
+";
+        assert_eq!(list(&sessions, 10, now(), Some("/h/me"), PAGE), expected);
+        assert_eq!(list(&[], 10, now(), None, PAGE), "No sessions.\n");
+    }
+
+    #[test]
+    fn a_long_list_leaves_out_what_ended_first() {
+        let stopped = json!({"status": "STOPPED", "state": "stopped"});
+        let mut sessions: Vec<_> = (0..5).map(|n| session(&format!("0000000{n}"), stopped.clone())).collect();
+        sessions.insert(0, session("aaaaaaaa", json!({})));
+        let shown = list(&sessions, 2, now(), None, PAGE);
+        let ids: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(ids, ["ID", "aaaaaaaa", "00000003", "00000004", "1"]);
+        assert!(shown.ends_with("1 live, 5 ended, 3 not shown (--all shows them)\n"), "{shown}");
+    }
+
+    #[test]
+    fn one_session_tells_everything_that_is_known() {
+        let session = session(
+            "a1b2c3d4",
+            json!({"status": "NEEDS_INPUT", "state": "waiting", "reason": "needs input: trust this folder?",
+                "question": {"need": "input", "question": "trust this folder?", "how": "`codepiper keys a1b2c3d4 enter`"},
+                "exit": {"code": 3}, "pid": 42, "model": "opus"}),
+        );
+        let shown = details(&session, now(), Some("/h/me")).render(PAGE);
+        for line in [
+            "State         waiting for 3m",
+            "Question      trust this folder?",
+            "To answer     `codepiper keys a1b2c3d4 enter`",
+            "Exit          code 3",
+            "Directory     ~/p",
+            "Terminal      120 x 30",
+            "Files         ~/.codepiper/sessions/a1b2c3d4",
+        ] {
+            assert!(shown.contains(&format!("{line}\n")), "no `{line}` in\n{shown}");
+        }
+    }
+}
