@@ -2,7 +2,7 @@
 //! back but its reason.
 
 use super::actor::{Actor, Command};
-use super::known::{Known, LaunchRecord};
+use super::known::{Known, LaunchRecord, Turn};
 use super::launch::{Folder, fresh_uuid, random};
 use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
 use crate::worktrees;
@@ -193,7 +193,7 @@ impl Sessions {
             created_at: now,
             updated_at: now,
         };
-        Ok(Known { row, launch, process: None, input_is_dirty: false, status_line: None, is_in_turn: false })
+        Ok(Known { row, launch, process: None, input_is_dirty: false, status_line: None, turn: Turn::Over })
     }
 
     /// A conversation that goes on keeps its model, and its agent does not say it again.

@@ -6,6 +6,7 @@
 //! agents now and then (measured: up to 9 of 25).
 
 use super::actor::Command;
+use super::known::Turn;
 use super::launch::fresh;
 use super::{Handle, OpenChannel, Signal, internal};
 use crate::app::App;
@@ -274,8 +275,10 @@ impl Typist {
         let until = Instant::now() + READY_TIME_MAX;
         loop {
             self.refuse_open_question()?;
-            match known.borrow_and_update().state() {
-                State::Starting => {}
+            let now = known.borrow_and_update().clone();
+            match (now.state(), now.turn) {
+                // After an interruption the input line holds the old prompt, after an end it is empty.
+                (State::Starting, _) | (State::Running, Turn::MayBeOver { .. }) => {}
                 _ => return Ok(()),
             }
             match timeout_at(until, known.changed()).await {

@@ -23,8 +23,22 @@ pub struct Known {
     pub input_is_dirty: bool,
     /// What the agent last gave its status line: model, context window, cost, limits.
     pub status_line: Option<Value>,
-    /// Whether the agent took a prompt and has not reported the end of its turn.
-    pub is_in_turn: bool,
+    /// The turn that the agent is in.
+    pub turn: Turn,
+}
+
+/// Whether the agent is in a turn, as far as it told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It took no prompt since the last turn ended.
+    Over,
+    /// It took a prompt and has not reported the end.
+    On,
+    /// It shows itself idle and has not yet said how the turn ended.
+    MayBeOver {
+        /// How long it may take to say so; after that the turn was interrupted.
+        told_by: tokio::time::Instant,
+    },
 }
 
 /// How a session was asked to start. Its environment is in an owner-only file of its folder.
@@ -100,7 +114,7 @@ impl Known {
     pub fn from_row(row: SessionRow) -> Result<Self, serde_json::Error> {
         let launch = serde_json::from_value(row.launch.clone())?;
         let process = row.process.clone().map(serde_json::from_value).transpose()?;
-        Ok(Self { row, launch, process, input_is_dirty: false, status_line: None, is_in_turn: false })
+        Ok(Self { row, launch, process, input_is_dirty: false, status_line: None, turn: Turn::Over })
     }
 
     /// The row to store.

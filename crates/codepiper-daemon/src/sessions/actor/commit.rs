@@ -1,0 +1,211 @@
+//! How a change becomes true: stored, then published, then announced.
+
+use super::Actor;
+use crate::sessions::known::Turn;
+use crate::sessions::{Signal, internal};
+use codepiper_api::{Fault, Refusal};
+use codepiper_core::hook::{Learned, shorten};
+use codepiper_core::session::{Happening, step};
+use codepiper_store::events::{Appended, NewEvent, StoredEvent};
+use codepiper_store::{events, sessions};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+impl Actor {
+    /// Applies happenings and what was learned, stores all of it with the event, then announces. The event's
+    /// number, or `None` when it was stored before.
+    pub(super) async fn happen(
+        &mut self,
+        happenings: &[Happening],
+        learned: &Learned,
+        event: Option<NewEvent>,
+    ) -> Result<Option<u64>, Refusal> {
+        let at = Timestamp::now();
+        let mut changed = self.learn(learned);
+        let mut events: Vec<NewEvent> = event.into_iter().collect();
+        let has_event = !events.is_empty();
+        let before = self.known.clone();
+        for happening in happenings {
+            if *happening == Happening::Ready && self.must_show_prompt() {
+                self.looks.expect_prompt();
+                continue;
+            }
+            match happening {
+                Happening::Launched => {
+                    (self.known.turn, self.known.input_is_dirty) = (Turn::Over, false);
+                    self.looks.forget_prompt();
+                }
+                Happening::Ready => self.looks.said_ready = None,
+                Happening::PromptTaken => {
+                    (self.known.turn, self.known.input_is_dirty) = (Turn::On, false);
+                }
+                Happening::Interrupted => {
+                    (self.known.turn, self.known.input_is_dirty) = (Turn::Over, true);
+                }
+                Happening::TurnEnded | Happening::TurnFailed { .. } => self.known.turn = Turn::Over,
+                _ => {}
+            }
+            if let Some(next) = step(&self.known.row.standing, happening, at) {
+                let from = self.known.row.standing.state.word();
+                self.known.row.standing = next;
+                let standing = &self.known.row.standing;
+                let payload = json!({
+                    "from": from, "state": standing.state.word(), "status": standing.state.status(),
+                    "reason": standing.reason, "detail": standing.state,
+                });
+                events.push(self.event("session", "state", payload));
+                changed = true;
+            }
+        }
+        changed |= (self.known.turn, self.known.input_is_dirty) != (before.turn, before.input_is_dirty);
+        if events.is_empty() && !changed {
+            return Ok(None);
+        }
+        match self.store(events).await {
+            Ok(appended) if has_event => match appended.first() {
+                Some(Appended::New(seq)) => Ok(Some(*seq)),
+                _ => {
+                    // A duplicate: the store undid nothing, but its happenings are old news.
+                    self.known = before;
+                    Ok(None)
+                }
+            },
+            Ok(_) => Ok(None),
+            Err(refusal) => {
+                self.known = before;
+                Err(refusal)
+            }
+        }
+    }
+
+    pub(super) async fn happen_or_log(&mut self, happenings: &[Happening], event: Option<NewEvent>) {
+        if let Err(refusal) = self.happen(happenings, &Learned::default(), event).await {
+            tracing::error!(%refusal, session = %self.known.row.id, "a change could not be stored");
+        }
+    }
+
+    pub(super) async fn store_or_log(&mut self) {
+        if let Err(refusal) = self.store(Vec::new()).await {
+            tracing::error!(%refusal, session = %self.known.row.id, "a change could not be stored");
+        }
+    }
+
+    /// Stores the session and the events in one transaction, then publishes and announces. When the first
+    /// event was known before, nothing is stored at all.
+    pub(super) async fn store(&mut self, new: Vec<NewEvent>) -> Result<Vec<Appended>, Refusal> {
+        self.known.row.updated_at = Timestamp::now();
+        let row = self.known.to_row();
+        let for_store = new.clone();
+        let appended = self
+            .app
+            .store
+            .write(move |tx| {
+                let mut appended = Vec::new();
+                for event in &for_store {
+                    let outcome = events::append(tx, event)?;
+                    appended.push(outcome);
+                    if let Appended::Known(_) = outcome {
+                        return Ok(appended);
+                    }
+                }
+                sessions::update(tx, &row)?;
+                Ok(appended)
+            })
+            .await
+            .map_err(|error| {
+                let text = error.to_string();
+                match text.contains("UNIQUE constraint failed: sessions.name") {
+                    true => Refusal::new(Fault::Conflict, "another session has this name already"),
+                    false => internal("storing the session", text),
+                }
+            })?;
+        self.publish.send_replace(Arc::new(self.known.clone()));
+        for (event, outcome) in new.into_iter().zip(&appended) {
+            if let Appended::New(seq) = outcome {
+                self.app.bus.announce(StoredEvent { seq: *seq, event });
+            }
+        }
+        Ok(appended)
+    }
+
+    pub(super) fn learn(&mut self, learned: &Learned) -> bool {
+        let mut changed = false;
+        let mut take = |field: &mut Option<String>, value: &Option<String>| {
+            if value.is_some() && field != value {
+                field.clone_from(value);
+                changed = true;
+            }
+        };
+        take(&mut self.known.row.provider_session, &learned.provider_session);
+        take(&mut self.known.row.model, &learned.model);
+        // A path from an agent is only believed inside the provider's own folder.
+        let process = self.known.process.as_ref();
+        let home = process.and_then(|process| process.transcript_folder.as_deref());
+        if let (Some(path), Some(home)) = (&learned.transcript_path, home)
+            && lies_in(Path::new(path), home)
+        {
+            take(&mut self.known.row.transcript_path, &learned.transcript_path);
+        }
+        changed
+    }
+
+    pub(super) fn event(&self, source: &str, kind: &str, payload: Value) -> NewEvent {
+        NewEvent {
+            session: self.known.row.id.clone(),
+            at: Timestamp::now(),
+            source: source.into(),
+            kind: shorten(kind, 100),
+            payload,
+            uid: None,
+        }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let _nobody_waits = self.signals.send(signal);
+    }
+}
+
+/// Whether a path lies in a folder. Neither needs to be there yet: links are resolved as far as they exist.
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    !has_parent_parts(path) && path.is_absolute() && resolved(path).starts_with(resolved(folder))
+}
+
+/// The path with every link in it resolved, up to the part that does not exist yet.
+fn resolved(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    let mut known = path;
+    loop {
+        if let Ok(real) = known.canonicalize() {
+            return missing.iter().rev().fold(real, |real, part| real.join(part));
+        }
+        let (Some(parent), Some(name)) = (known.parent(), known.file_name()) else { return path.to_owned() };
+        missing.push(name);
+        known = parent;
+    }
+}
+
+fn has_parent_parts(path: &Path) -> bool {
+    path.components().any(|part| part == std::path::Component::ParentDir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transcript_is_only_believed_inside_the_providers_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("projects");
+        let check = |path: PathBuf, expected: bool| assert_eq!(lies_in(&path, &home), expected, "{path:?}");
+        check(home.join("p/x.jsonl"), true); // before the first prompt nothing of it exists
+        check(folder.path().join("x.jsonl"), false);
+        check(home.join("../secret"), false);
+        check("projects/x.jsonl".into(), false);
+        std::fs::create_dir(&home).unwrap();
+        check(home.join("p/x.jsonl"), true);
+        std::os::unix::fs::symlink("/etc", home.join("link")).unwrap();
+        check(home.join("link/passwd"), false);
+    }
+}

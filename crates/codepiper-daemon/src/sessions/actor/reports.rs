@@ -1,0 +1,210 @@
+//! What the agent reports: hooks, also those from the spool, its status line, its state file, its transcript.
+
+use super::Actor;
+use crate::sessions::Signal;
+use crate::sessions::known::Turn;
+use codepiper_api::{Fault, Refusal};
+use codepiper_core::hook::{HookEvent, Learned, bounded, shorten};
+use codepiper_core::provider::Note;
+use codepiper_core::session::{Activity, Happening};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes of a transcript read at once; more is read at the next tick.
+const TRANSCRIPT_READ_MAX: u64 = 4 * 1024 * 1024;
+
+/// How long the hook that tells how a turn ended may come after the state file shows that it did. The agent notes
+/// itself as idle first, and a hook is a process: it took over 100 ms on a busy machine.
+const TURN_END_TIME_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Transcript {
+    path: PathBuf,
+    offset: u64,
+}
+
+impl Actor {
+    pub(super) async fn hook(
+        &mut self,
+        uid: Option<String>,
+        secret: &str,
+        body: Vec<u8>,
+    ) -> Result<String, Refusal> {
+        self.check_secret(secret)?;
+        let event = self.provider.dialect().read_hook(parse_body(&body));
+        self.take_hook(uid, Timestamp::now(), event).await?;
+        Ok(String::new())
+    }
+
+    pub(super) fn check_secret(&self, secret: &str) -> Result<(), Refusal> {
+        let is_right = self.known.process.as_ref().is_some_and(|process| same(&process.secret.0, secret));
+        is_right.then_some(()).ok_or_else(|| {
+            Refusal::new(Fault::Forbidden, format!("the secret is not that of session {}", self.known.row.id))
+        })
+    }
+
+    /// Keeps the last figures of the status line. It runs several times in a turn, so only another model is an
+    /// event.
+    pub(super) async fn status_line(&mut self, secret: &str, body: &[u8]) -> Result<(), Refusal> {
+        self.check_secret(secret)?;
+        let Some(line) = self.provider.dialect().read_status_line(&parse_body(body)) else { return Ok(()) };
+        self.known.status_line = Some(line.figures.clone());
+        let model = line.model.clone();
+        if self.known.row.model.as_ref() == Some(&model) {
+            self.publish.send_replace(Arc::new(self.known.clone()));
+        } else {
+            let event = self.event("statusline", "model", bounded(line.figures));
+            let learned = Learned { model: Some(line.model), ..Learned::default() };
+            self.happen(&[], &learned, Some(event)).await?;
+        }
+        self.signal(Signal::ModelTold { model });
+        Ok(())
+    }
+
+    /// Stores a hook event, once, and what it changes.
+    pub(super) async fn take_hook(
+        &mut self,
+        uid: Option<String>,
+        at: Timestamp,
+        hook: HookEvent,
+    ) -> Result<(), Refusal> {
+        let mut event = self.event("hook", &hook.name, bounded(hook.raw));
+        event.at = at;
+        event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
+        let seq = self.happen(&hook.happenings, &hook.learned, Some(event)).await?;
+        if let (Some(event), Some(_)) = (seq, &hook.prompt) {
+            self.signal(Signal::PromptTaken { event, by: "hook" });
+        }
+        self.follow_transcript();
+        self.watch_state_folder();
+        Ok(())
+    }
+
+    /// Events from the time when there was no daemon, in their order.
+    pub(super) async fn take_spool(&mut self) {
+        let Ok(entries) = std::fs::read_dir(self.folder.spool()) else { return };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+            .collect();
+        files.sort();
+        for file in files {
+            let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            let (millis, uid) = name.split_once('-').unwrap_or(("", name.as_str()));
+            let at = millis.parse().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+            let Ok(body) = std::fs::read(&file) else { continue };
+            let hook = self.provider.dialect().read_hook(parse_body(&body));
+            let uid = Some(uid.to_owned());
+            if self.take_hook(uid, at.unwrap_or_else(Timestamp::now), hook).await.is_err() {
+                return; // stays in the spool
+            }
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::warn!(%error, file = %file.display(), "a spooled event stays behind");
+            }
+        }
+    }
+
+    pub(super) async fn read_state_file(&mut self) {
+        let Some(process) = &self.known.process else { return };
+        let (Some(folder), Some(agent)) = (&process.state_folder, process.agent) else { return };
+        let dialect = self.provider.dialect();
+        let Some(path) = dialect.state_file(folder, agent.pid) else { return };
+        let Ok(bytes) = std::fs::read(path) else { return };
+        if let Some((activity, noted)) = dialect.read_state_file(&bytes) {
+            let is_news = noted > self.known.row.standing.since;
+            let turn = match (self.known.turn, &activity) {
+                // A turn that nobody reports to have ended was interrupted: before its first word not even the
+                // transcript says so (measured).
+                (Turn::On, Activity::Idle) if is_news => {
+                    Turn::MayBeOver { told_by: Instant::now() + TURN_END_TIME_MAX }
+                }
+                (Turn::MayBeOver { .. }, Activity::Busy | Activity::Waiting(_)) => Turn::On,
+                (turn, _) => turn,
+            };
+            if turn != self.known.turn {
+                self.known.turn = turn;
+                self.publish.send_replace(Arc::new(self.known.clone()));
+            }
+            if !matches!(turn, Turn::MayBeOver { .. }) {
+                self.happen_or_log(&[Happening::Seen { activity, noted }], None).await;
+            }
+        }
+    }
+
+    /// When the end of a turn counts as an interruption.
+    pub(super) fn turn_told_by(&self) -> Option<Instant> {
+        match self.known.turn {
+            Turn::MayBeOver { told_by } => Some(told_by),
+            Turn::Over | Turn::On => None,
+        }
+    }
+
+    pub(super) async fn read_transcript(&mut self) {
+        let notes = match self.new_transcript_lines() {
+            Ok(lines) => {
+                lines.iter().flat_map(|line| self.provider.dialect().read_transcript_line(line)).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, session = %self.known.row.id, "the transcript cannot be read");
+                Vec::new()
+            }
+        };
+        for note in notes {
+            match note {
+                Note::Happened(happening) => {
+                    self.known.input_is_dirty |= happening == Happening::Interrupted;
+                    self.happen_or_log(&[happening], None).await;
+                }
+                Note::PromptQueued { text } => self.signal(Signal::PromptQueued { text }),
+            }
+        }
+    }
+
+    pub(super) fn new_transcript_lines(&mut self) -> std::io::Result<Vec<Vec<u8>>> {
+        use std::io::{Read, Seek, SeekFrom};
+        let Some(transcript) = &mut self.transcript else { return Ok(Vec::new()) };
+        let mut file = std::fs::File::open(&transcript.path)?;
+        if file.metadata()?.len() < transcript.offset {
+            transcript.offset = 0; // replaced
+        }
+        file.seek(SeekFrom::Start(transcript.offset))?;
+        let mut bytes = Vec::new();
+        file.take(TRANSCRIPT_READ_MAX).read_to_end(&mut bytes)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        // A line longer than what is read at once holds nothing that matters here.
+        let skip = if whole == 0 && bytes.len() as u64 == TRANSCRIPT_READ_MAX { bytes.len() } else { whole };
+        transcript.offset += skip as u64;
+        Ok(bytes[..whole].split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
+    }
+
+    /// Follows the transcript from its present end on.
+    pub(super) fn follow_transcript(&mut self) {
+        let Some(path) = self.known.row.transcript_path.as_ref().map(PathBuf::from) else { return };
+        let is_followed = self.transcript.as_ref().is_some_and(|transcript| transcript.path == path);
+        if !self.is_placed() || (is_followed && self.watches.transcript.is_some()) {
+            return;
+        }
+        if !is_followed {
+            let offset = std::fs::metadata(&path).map_or(0, |facts| facts.len());
+            self.transcript = Some(Transcript { path: path.clone(), offset });
+            self.watches.transcript = None;
+        }
+        if let Some(folder) = path.parent().filter(|folder| folder.is_dir()) {
+            self.watches.transcript = self.app.watch.folder(folder).ok();
+        }
+    }
+}
+
+/// A body that is no JSON is an event all the same, with the text as it came.
+fn parse_body(body: &[u8]) -> Value {
+    serde_json::from_slice(body)
+        .unwrap_or_else(|_| json!({ "unreadable": shorten(&String::from_utf8_lossy(body), 1_000) }))
+}
+
+/// Compares secrets in a time that does not tell where they differ.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}

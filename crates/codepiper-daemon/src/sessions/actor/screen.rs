@@ -1,0 +1,151 @@
+//! The screen of a session, for what nothing else tells.
+
+use super::Actor;
+use crate::terminal::Screen;
+use codepiper_core::hook::shorten;
+use codepiper_core::provider::{ScreenReading, Speaks, read_screen};
+use codepiper_core::session::{Activity, Happening, State, Waiting};
+use jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the input line of an agent that is up may take to be seen. After that it counts as ready all the
+/// same: the pattern may be out of date.
+const PROMPT_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// The shortest time between two looks at the screen.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A look that took long is followed by a pause this many times as long: looking at a flood takes at most a
+/// tenth of a core, which the flood needs.
+const LOOK_SHARE: u32 = 9;
+
+/// Marks a question as a dialog seen on the screen.
+const DIALOG: &str = "dialog:";
+
+/// The screen, and when to look at it.
+pub(super) struct Looks {
+    screen: Screen,
+    /// When to look next.
+    pub(super) next: Option<Instant>,
+    last: Instant,
+    took: Duration,
+    /// When the agent said that it is up; its input line is drawn a little later.
+    pub(super) said_ready: Option<Instant>,
+    /// Whether the input line was seen in this start.
+    prompt_is_shown: bool,
+}
+
+impl Looks {
+    pub(super) fn new(screen: Screen) -> Self {
+        let (last, took) = (Instant::now(), Duration::ZERO);
+        Self { screen, next: None, last, took, said_ready: None, prompt_is_shown: false }
+    }
+
+    /// The agent is started again: nothing of it was seen yet.
+    pub(super) fn forget_prompt(&mut self) {
+        (self.said_ready, self.prompt_is_shown) = (None, false);
+    }
+
+    /// Draws nothing that was printed before now.
+    pub(super) fn begin_anew(&mut self) -> anyhow::Result<()> {
+        self.screen.begin_anew()
+    }
+
+    /// The lines as they are now.
+    pub(super) fn lines(&mut self) -> anyhow::Result<Vec<String>> {
+        self.screen.catch_up()?;
+        Ok(self.screen.lines())
+    }
+
+    /// When an agent that said it is up counts as ready, whatever its screen shows.
+    pub(super) fn ready_by(&self) -> Option<Instant> {
+        self.said_ready.map(|moment| moment + PROMPT_TIME_MAX)
+    }
+
+    /// Looks as soon as the loop comes to it: the agent says that it is up.
+    pub(super) fn expect_prompt(&mut self) {
+        self.said_ready.get_or_insert_with(Instant::now);
+        self.next.get_or_insert_with(Instant::now);
+    }
+}
+
+impl Actor {
+    /// Whether the agent's word alone does not make it ready: it is starting, and its input line can be seen.
+    pub(super) fn must_show_prompt(&self) -> bool {
+        *self.known.state() == State::Starting
+            && self.provider.definition.screen.ready.is_some()
+            && self.looks.said_ready.is_none_or(|moment| moment.elapsed() < PROMPT_TIME_MAX)
+            && !self.looks.prompt_is_shown
+    }
+
+    /// Whether anybody needs to look at the screen: only what nothing else tells.
+    pub(super) fn screen_matters(&self) -> bool {
+        let dialog_is_open =
+            matches!(self.known.state(), State::Waiting(open) if open.about.starts_with(DIALOG));
+        self.known.state().is_live()
+            && (self.provider.definition.speaks == Speaks::Screen
+                || *self.known.state() == State::Starting
+                || dialog_is_open)
+    }
+
+    pub(super) fn plan_look(&mut self) {
+        if !self.screen_matters() {
+            return;
+        }
+        let now = Instant::now();
+        let pause = self.looks.took * LOOK_SHARE;
+        if pause <= LOOK_PAUSE {
+            self.looks.next.get_or_insert((self.looks.last + LOOK_PAUSE).max(now));
+        } else {
+            // It prints faster than one can look: once it stops, and now and then until it does.
+            self.looks.next = Some((self.looks.last + pause).min(now + LOOK_PAUSE).max(now));
+        }
+    }
+
+    pub(super) async fn look(&mut self) {
+        (self.looks.next, self.looks.last) = (None, Instant::now());
+        let caught_up = self.looks.screen.catch_up();
+        self.looks.took = self.looks.last.elapsed();
+        if let Err(error) = caught_up {
+            tracing::warn!(%error, session = %self.known.row.id, "the recording cannot be read");
+            return;
+        }
+        let text = self.looks.screen.lines().join("\n");
+        let rules = self.provider.definition.screen.clone();
+        let (reading, dialog) = read_screen(&rules, &text);
+        let open_dialog = match self.known.state() {
+            State::Waiting(open) => open.about.strip_prefix(DIALOG).map(str::to_owned),
+            _ => None,
+        };
+        let only_screen = self.provider.definition.speaks == Speaks::Screen;
+        let seen = |activity| Happening::Seen { activity, noted: Timestamp::now() };
+        let happenings = match (reading, dialog, open_dialog) {
+            (ScreenReading::Dialog(name), Some(dialog), open) if open.as_deref() != Some(name) => {
+                vec![Happening::Asked(Waiting {
+                    need: dialog.need,
+                    question: dialog.question.clone(),
+                    how: dialog.how.clone(),
+                    about: format!("{DIALOG}{name}"),
+                })]
+            }
+            (ScreenReading::Dialog(_), _, _) => Vec::new(),
+            (_, _, Some(_)) if !only_screen => vec![Happening::Launched],
+            (ScreenReading::Busy, _, _) if only_screen => vec![seen(Activity::Busy)],
+            (ScreenReading::Idle, _, _) if *self.known.state() == State::Starting => {
+                self.looks.prompt_is_shown = only_screen || self.looks.screen.takes_paste();
+                if self.looks.prompt_is_shown { vec![Happening::Ready] } else { Vec::new() }
+            }
+            (ScreenReading::Idle, _, _) if only_screen => vec![seen(Activity::Idle)],
+            _ => Vec::new(),
+        };
+        self.happen_or_log(&happenings, None).await;
+    }
+
+    pub(super) fn last_line(&self) -> Option<String> {
+        let (cols, rows) = (self.known.row.cols, self.known.row.rows);
+        let lines = Screen::from_last_output(&self.folder.recording(), cols, rows).ok()?.lines();
+        let is_tmux = |line: &str| line.starts_with("Pane is dead");
+        lines.iter().rev().find(|line| !line.is_empty() && !is_tmux(line)).map(|line| shorten(line, 200))
+    }
+}
