@@ -57,9 +57,9 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 fn daemon_cost(bench: &mut Bench, lab: &Lab) -> Result<()> {
     let seconds = if bench.quick { 1 } else { 5 };
     let daemon = lab.daemon_pid();
-    let before = super::machine::cpu(daemon);
+    let before = super::machine::cpu(daemon)?;
     std::thread::sleep(Duration::from_secs(seconds));
-    let spent = (super::machine::cpu(daemon) - before).as_secs_f64() / seconds as f64 * 100.0;
+    let spent = (super::machine::cpu(daemon)? - before).as_secs_f64() / seconds as f64 * 100.0;
     bench.report.figure(&format!("CPU of the daemon with {BUSY} busy sessions"), "%", &Samples::one(spent));
     Ok(())
 }

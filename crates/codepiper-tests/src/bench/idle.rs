@@ -2,7 +2,9 @@
 
 use super::Bench;
 use super::machine::{cpu, memory, pane_processes};
+use super::processes::wire;
 use super::report::{Samples, at_most};
+use crate::lab::Lab;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -21,17 +23,18 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         std::thread::sleep(SETTLE);
         let daemon = lab.daemon_pid();
         let others = pane_processes(&lab.path(""));
-        let busy = |pids: &[u32]| pids.iter().map(|pid| cpu(*pid)).sum::<Duration>();
+        let busy = |pids: &[u32]| pids.iter().map(|pid| cpu(*pid)).sum::<Result<Duration>>();
         let pids: Vec<u32> = others.iter().map(|(pid, _)| *pid).chain([daemon]).collect();
-        let (before, before_all, began) = (cpu(daemon), busy(&pids), Instant::now());
+        let (before, before_all, began) = (cpu(daemon)?, busy(&pids)?, Instant::now());
         std::thread::sleep(watched_for);
         let percent =
             |spent: Duration| Samples::one(spent.as_secs_f64() / began.elapsed().as_secs_f64() * 100.0);
-        let (alone, all) = (percent(cpu(daemon) - before), percent(busy(&pids) - before_all));
+        let (alone, all) = (percent(cpu(daemon)? - before), percent(busy(&pids)? - before_all));
         let most_mb = 30.0 + count as f64;
         let (rss, _) = memory(daemon)?;
         let memory_target = vec![at_most("", rss, most_mb)];
         let name = |what: &str| format!("{count:>2} sessions: {what}");
+        bench.report.figure(&name("control: CPU of the daemon for a request"), "ms", &a_request(&lab)?);
         bench.report.judged(&name("memory of the daemon"), "MB", &Samples::one(rss), memory_target);
         if count > 0 {
             let (mut sum, mut share) = (0.0, 0.0);
@@ -54,6 +57,19 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Shows that the meter counts: an idle daemon may use no CPU at all, and so would a meter that is broken.
+fn a_request(lab: &Lab) -> Result<Samples> {
+    const REQUESTS: u32 = 100;
+    let mut wire = wire(lab)?;
+    let before = cpu(lab.daemon_pid())?;
+    for _ in 0..REQUESTS {
+        wire.ask("GET", "/sessions", "", &[])?;
+    }
+    let spent = cpu(lab.daemon_pid())? - before;
+    anyhow::ensure!(spent > Duration::ZERO, "the meter of CPU time stands still");
+    Ok(Samples::one(spent.as_secs_f64() * 1e3 / f64::from(REQUESTS)))
 }
 
 pub(super) fn adopt(bench: &mut Bench) -> Result<()> {

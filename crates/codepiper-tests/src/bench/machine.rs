@@ -2,6 +2,8 @@
 //! no bench.
 
 use anyhow::{Context, Result};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -46,14 +48,10 @@ pub(super) fn peak(pid: u32) -> Result<f64> {
     Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
 }
 
-/// The time a process was on a core, over all its threads, to the nanosecond.
-pub(super) fn cpu(pid: u32) -> Duration {
-    let mut nanos = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Duration::from_nanos(nanos)
+/// The time a process was on a core to the nanosecond, over all its threads, also those that ended meanwhile.
+pub(super) fn cpu(pid: u32) -> Result<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid as i32)).context("the clock of a process")?;
+    Ok(Duration::from(clock_gettime(clock)?))
 }
 
 /// Our own processes that live with the panes of a lab: supervisors and recorders.
