@@ -6,6 +6,7 @@
 use super::actor::Command;
 use super::known::{Known, PaneRecord};
 use super::launch::{Folder, pipe_command};
+use super::model::finish_interrupted_switch;
 use super::{Handle, Sessions};
 use crate::pane::read_run_file;
 use crate::processes;
@@ -59,6 +60,8 @@ impl Sessions {
                 }
             };
             self.adopt_one(known, provider, &panes, come_back, &mut adopted).await;
+            let app = self.app.clone();
+            tokio::spawn(async move { finish_interrupted_switch(&app, &id).await });
         }
         Ok(adopted)
     }

@@ -2,15 +2,20 @@
 //!
 //! `/model` is typed, its question is answered, and what is reported is what the status line then says. Claude
 //! Code saves every switch as the person's default; a switch of one session is no choice for all others, so the
-//! default is put back.
+//! default is put back, by the next daemon if this one dies meanwhile.
 
 use super::Signal;
 use super::actor::Command;
 use super::input::Typist;
+use crate::app::App;
+use crate::pane::write_whole;
 use codepiper_api::{Fault, Refusal};
+use codepiper_core::ids::SessionId;
 use codepiper_core::keys::Key;
 use codepiper_core::provider::claude::model::{Restore, Switch, read_switch, restore_default};
 use codepiper_core::session::State;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -55,13 +60,15 @@ impl Typist {
                 format!("try again when it is idle, or interrupt it with `codepiper keys {id} escape`"),
             ));
         }
-        let settings = known.process.as_ref().and_then(|process| process.settings_file.clone());
-        let before = settings.as_deref().map(read);
+        let folder = self.app.config.session_folder(id);
+        let undo = known.process.as_ref().and_then(|process| process.settings_file.clone());
+        let undo = undo.and_then(|settings| Undo::note(&folder, settings, model));
         let mut signals = self.handle.signals.subscribe();
         self.text(&format!("/model {model}"), &[], true).await?;
         let outcome = self.follow_switch(model).await;
-        if let (Some(path), Some(Ok(before))) = (settings, before) {
-            self.give_default_back(&path, before.as_deref(), model, outcome.is_ok()).await;
+        if let Some(undo) = undo {
+            let patience = if outcome.is_ok() { SAVED_TIME_MAX } else { Duration::ZERO };
+            undo.carry_out(&self.app, &folder, patience).await;
         }
         // Its question was a dialog, and until that is known to be closed nothing else would be typed.
         let mut standing = self.handle.watch();
@@ -118,30 +125,71 @@ impl Typist {
             }
         }
     }
+}
 
-    /// Puts the person's default back once the switch has taken its place.
-    async fn give_default_back(&self, path: &Path, before: Option<&str>, model: &str, has_switched: bool) {
-        let until = Instant::now() + if has_switched { SAVED_TIME_MAX } else { Duration::ZERO };
-        let mut watched = path.parent().and_then(|folder| self.app.watch.folder(folder).ok());
+/// What a switch will have to undo. It is on disk before the switch begins.
+#[derive(Debug, Serialize, Deserialize)]
+struct Undo {
+    settings: PathBuf,
+    before: Option<String>,
+    model: String,
+}
+
+/// Carries out what a daemon that died in the middle of a switch left to do.
+pub(super) async fn finish_interrupted_switch(app: &App, id: &SessionId) {
+    let folder = app.config.session_folder(id);
+    let undo =
+        fs::read(folder.join(Undo::FILE)).ok().and_then(|text| serde_json::from_slice::<Undo>(&text).ok());
+    if let Some(undo) = undo {
+        tracing::info!(session = %id, "a switch of the model was interrupted; the person's default is put back");
+        undo.carry_out(app, &folder, SAVED_TIME_MAX).await;
+    }
+}
+
+impl Undo {
+    const FILE: &str = "model-switch.json";
+
+    /// `None` when the settings cannot be read: then they are better left alone.
+    fn note(folder: &Path, settings: PathBuf, model: &str) -> Option<Self> {
+        let noted = read(&settings).and_then(|before| {
+            let undo = Self { settings, before, model: model.to_owned() };
+            write_whole(&folder.join(Self::FILE), json!(undo).to_string().as_bytes())?;
+            Ok(undo)
+        });
+        noted
+            .inspect_err(|error| tracing::warn!(%error, "the person's default model will not be put back"))
+            .ok()
+    }
+
+    /// Puts the person's default back once the switch has taken its place, or was given time to.
+    async fn carry_out(&self, app: &App, folder: &Path, patience: Duration) {
+        let path = &self.settings;
+        let until = Instant::now() + patience;
+        let mut watched = path.parent().and_then(|folder| app.watch.folder(folder).ok());
         loop {
-            let restored = read(path).and_then(|now| match restore_default(before, now.as_deref(), model) {
-                Restore::Leave => Ok(false),
-                Restore::Write(text) => replace(path, &text).map(|()| true),
-                Restore::Remove => fs::remove_file(path).map(|()| true),
+            let restored = read(path).and_then(|now| {
+                match restore_default(self.before.as_deref(), now.as_deref(), &self.model) {
+                    Restore::Leave => Ok(false),
+                    Restore::Write(text) => replace(path, &text).map(|()| true),
+                    Restore::Remove => fs::remove_file(path).map(|()| true),
+                }
             });
             match restored {
-                Ok(true) => return,
+                Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
                     let file = path.display();
                     tracing::warn!(%error, %file, "the person's default model could not be put back");
-                    return;
+                    break;
                 }
             }
-            let Some(watched) = &mut watched else { return };
+            let Some(watched) = &mut watched else { break };
             if timeout_at(until, watched.changed()).await.is_err() {
-                return; // not saved: it was the default before, or cannot be
+                break; // not saved: it was the default before, or cannot be
             }
+        }
+        if let Err(error) = fs::remove_file(folder.join(Self::FILE)) {
+            tracing::warn!(%error, "the note of a switch stays behind");
         }
     }
 }

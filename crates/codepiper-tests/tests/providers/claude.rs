@@ -5,6 +5,7 @@ use codepiper_tests::lab::Lab;
 use codepiper_tests::model_stub::{Asked, ModelStub, NO_SUCH_MODEL, Progress, Request};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_tool_call_is_asked_for_answered_by_a_key_and_really_changes_the_file() {
@@ -347,6 +348,40 @@ async fn the_model_is_switched_for_this_session_alone_and_stays_after_a_resume()
     bench.lab.turn(&id, "SAY: four").await;
     let turn = bench.stub.wait_for(|request| said(request) == Some("SAY: four")).await;
     assert!(turn.body["model"].as_str().unwrap().contains("sonnet"), "{}", turn.body["model"]);
+    bench.nothing_was_wrong();
+}
+
+#[tokio::test]
+async fn a_daemon_killed_in_mid_switch_still_gives_the_person_their_default_back() {
+    let bench = Bench::new().await;
+    let settings = bench.home.config.join("settings.json");
+    let default = r#"{ "model":"haiku" }"#;
+    std::fs::write(&settings, default).unwrap();
+    let id = bench.start(json!({})).await;
+    // The moment to kill at is too short to be met: the note of a real switch is kept, and put back with what the
+    // agent saved.
+    let file = bench.lab.path(&format!("home/sessions/{id}/model-switch.json"));
+    let noted = async {
+        loop {
+            match std::fs::read(&file) {
+                Ok(note) if !note.is_empty() => return note,
+                _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    let (_model, note) = tokio::join!(bench.switch(&id, "opus"), noted);
+    assert!(!file.exists() && std::fs::read_to_string(&settings).unwrap() == default);
+    bench.lab.kill_daemon();
+    std::fs::write(&file, note).unwrap();
+    std::fs::write(&settings, r#"{"model": "opus"}"#).unwrap();
+    bench.lab.start_daemon();
+    let put_back = async {
+        while file.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), put_back).await.expect("the note is used");
+    assert_eq!(std::fs::read_to_string(&settings).unwrap(), default);
     bench.nothing_was_wrong();
 }
 
