@@ -17,6 +17,7 @@ pub use remove::remove_if_safe;
 
 use crate::worktrees::git::Git;
 use crate::worktrees::repository::{Checkout, read_status};
+use codepiper_api::sessions::FormerWorktree;
 use codepiper_api::{Fault, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -60,6 +61,25 @@ pub enum Removal {
     },
     /// Somebody removed it before. Its branch stays.
     AlreadyGone,
+}
+
+impl Removal {
+    /// As whoever removed the session is told.
+    pub fn told(self, worktree: &Worktree) -> FormerWorktree {
+        let (reason, branch_deleted) = match self {
+            Self::Kept { reason } => (Some(reason), false),
+            Self::Removed { branch_deleted } => (None, branch_deleted),
+            Self::AlreadyGone => (None, false),
+        };
+        FormerWorktree {
+            kept: reason.is_some(),
+            reason,
+            path: worktree.path.display().to_string(),
+            repo_root: worktree.repo_root.display().to_string(),
+            branch: worktree.branch.clone(),
+            branch_deleted,
+        }
+    }
 }
 
 /// What is known of a folder before a session starts in it.

@@ -296,6 +296,41 @@ fn what_fails_for_one_session_is_done_for_the_others() {
 }
 
 #[test]
+fn removing_says_why_a_worktree_was_kept_and_how_to_remove_it() {
+    let check = |worktree: Value, err: &str| {
+        let mut body = json!({"success": true});
+        if !worktree.is_null() {
+            body["worktree"] = worktree;
+        }
+        let daemon = Prepared::start(vec![("DELETE /sessions/a1", Answer::json(200, &body))]);
+        Ran::of(daemon.codepiper().args(["rm", "a1"])).check(0, "✓ Session a1 removed\n", err);
+    };
+    let worktree = |path: &str, more: Value| {
+        let mut worktree = json!({
+            "kept": false, "path": path, "repoRoot": "/my repo", "branch": "b", "branchDeleted": false
+        });
+        worktree.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        worktree
+    };
+    check(Value::Null, "");
+    check(worktree("/w", json!({"branchDeleted": true})), "");
+    check(
+        worktree(
+            "/my repo-worktrees/a1",
+            json!({"kept": true, "reason": "1 file is not committed (`a.txt`)"}),
+        ),
+        "warning: the worktree of session a1 was kept: 1 file is not committed (`a.txt`); \
+         `git -C '/my repo' worktree remove --force '/my repo-worktrees/a1'` removes it, \
+         with all that is not committed in it\n",
+    );
+    check(
+        worktree("/w", json!({"kept": true, "reason": "it is \u{1b}[2Jlocked"})),
+        "warning: the worktree of session a1 was kept: it is locked; \
+         `git -C '/my repo' worktree remove --force /w` removes it, with all that is not committed in it\n",
+    );
+}
+
+#[test]
 fn small_commands_ask_for_what_they_say() {
     let done = || Answer::json(200, &json!({"success": true}));
     let body = || Answer::json(200, &json!({"session": session("a1b2c3d4", &json!({"name": "new"}))}));
