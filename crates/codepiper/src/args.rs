@@ -5,6 +5,7 @@ mod daemon;
 mod input;
 mod output;
 mod sessions;
+mod settings;
 mod start;
 
 pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, RestoreArgs};
@@ -13,6 +14,7 @@ pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
 pub(crate) use sessions::{
     ModelArgs, OneSession, RenameArgs, ResizeArgs, RmArgs, SessionsArgs, SessionsCommand, SomeSessions,
 };
+pub(crate) use settings::{SettingsArgs, SettingsCommand};
 pub(crate) use start::StartArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -115,6 +117,8 @@ Examples:
     Providers(Format),
     /// Start, stop and look at the daemon.
     Daemon(DaemonArgs),
+    /// Show and change the daemon's settings.
+    Settings(SettingsArgs),
     /// Look for what is missing or wrong on this machine.
     #[command(after_help = "\
 It works with and without a running daemon; each finding comes with its fix.
@@ -222,6 +226,11 @@ mod tests {
         check("codepiper sessions -f json", true);
         check("codepiper -s /x sessions show a1 --json", true);
         check("codepiper sessions -s /x show a1", true);
+        check("codepiper settings --json list", true);
+        check("codepiper settings set endedSessionHours -1", true);
+        check("codepiper settings set endedSessionHours", false);
+        check("codepiper settings set frob 1", false);
+        check("codepiper settings get frob", false);
         check("codepiper rename a1", false);
         check("codepiper rename a1 b --clear", false);
         check("codepiper rename a1 --clear", true);

@@ -75,6 +75,13 @@ async fn settings_are_checked_kept_and_obeyed() {
     let (status, answer) = put(json!({ "preserveSessions": false, "somethingOfTheOriginal": 1 })).await;
     assert_eq!((status, &answer["settings"]["preserveSessions"]), (200, &json!(false)));
     assert_eq!(answer["settings"]["resumeAfterReboot"], true);
+    assert_eq!(lab.cli(["settings", "get", "preserveSessions"]), "false\n");
+    lab.cli(["settings", "set", "endedSessionHours", "0.5"]);
+    assert_eq!(lab.cli(["settings", "get", "endedSessionHours"]), "0.5\n");
+    let refused = lab.run(["settings", "set", "endedSessionHours", "-1"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let rule = "error: `endedSessionHours` must be a number of hours from 0 to 87,600\n";
+    assert_eq!((refused.status.code(), said.as_str()), (Some(2), rule));
     let id = lab.demo().await;
     lab.wait_for_state(&id, "idle").await;
     lab.stop_daemon();

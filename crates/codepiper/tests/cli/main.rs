@@ -98,6 +98,10 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
     check("logs a1 --since yesterday", "`since` means nothing as `yesterday`");
     check("rename a1", "<NAME|--clear>");
     check("resize a1 wide 3", "invalid value 'wide'");
+    let names = "[possible values: endedSessionHours, preserveSessions, resumeAfterReboot]";
+    check("settings get frob", names);
+    check("settings set preserveSession true", names);
+    check("settings set preserveSession true", "a similar value exists: 'preserveSessions'");
 }
 
 #[test]
@@ -140,6 +144,9 @@ fn without_a_daemon_every_command_says_so_in_the_same_words() {
         "rename a1 b",
         "resize a1 80 24",
         "providers",
+        "settings",
+        "settings get preserveSessions",
+        "settings set preserveSessions true",
         "backup",
     ] {
         Ran::of(codepiper().arg("-s").arg(&socket).args(line.split(' '))).check(3, "", &error);
@@ -370,6 +377,35 @@ fn small_commands_ask_for_what_they_say() {
     check("recover a1", "✓ Session a1b2c3d4 (new) recovered: ready for a prompt", Value::Null);
     let ran = Ran::of(daemon.codepiper().args(["rename", "a1", "--clear"]));
     assert_eq!((ran.code, daemon.asked().last().expect("a request").json()), (0, json!({"name": null})));
+}
+
+#[test]
+fn settings_are_shown_one_or_all_and_changed() {
+    let settings = json!({"endedSessionHours": 24, "preserveSessions": false, "resumeAfterReboot": true});
+    let body = json!({ "settings": settings });
+    let rule = json!({"error": "`endedSessionHours` must be a number", "code": "usage"});
+    let daemon = Prepared::start(vec![
+        ("GET /settings/daemon", Answer::json(200, &body)),
+        ("PUT /settings/daemon", Answer::json(200, &body).once()),
+        ("PUT /settings/daemon", Answer::json(200, &body).once()),
+        ("PUT /settings/daemon", Answer::json(400, &rule)),
+    ]);
+    let run = |line: &str| Ran::of(daemon.codepiper().args(line.split(' ')));
+    let table = run("settings");
+    let names: Vec<&str> = table.out.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["NAME", "endedSessionHours", "preserveSessions", "resumeAfterReboot"]);
+    assert_eq!((run("settings list").out, run("settings ls").out), (table.out.clone(), table.out));
+    for line in ["settings --json", "settings list --format json", "settings --json list"] {
+        assert_eq!(serde_json::from_str::<Value>(&run(line).out).expect("JSON"), settings, "for `{line}`");
+    }
+    run("settings get preserveSessions").check(0, "false\n", "");
+    run("settings get endedSessionHours --json").check(0, "24\n", "");
+    run("settings set preserveSessions false").check(0, "✓ preserveSessions is now false\n", "");
+    assert_eq!(daemon.asked().last().expect("a request").json(), json!({"preserveSessions": false}));
+    let changed = run("settings set endedSessionHours 24 --json");
+    assert_eq!(serde_json::from_str::<Value>(&changed.out).expect("JSON"), settings);
+    run("settings set endedSessionHours soon").check(2, "", "error: `endedSessionHours` must be a number\n");
+    assert_eq!(daemon.asked().last().expect("a request").json(), json!({"endedSessionHours": "soon"}));
 }
 
 #[test]
