@@ -8,7 +8,7 @@ mod sessions;
 mod settings;
 mod start;
 
-pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, RestoreArgs};
+pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, RestoreArgs};
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
 pub(crate) use sessions::{

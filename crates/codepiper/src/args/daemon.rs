@@ -23,6 +23,38 @@ pub(crate) struct DaemonArgs {
     /// Print a line when it is ready, for whoever starts it and waits.
     #[arg(long, hide = true)]
     pub(crate) ready_line: bool,
+    #[command(flatten)]
+    pub(crate) dashboard: Dashboard,
+}
+
+/// The original's options for the dashboard. They are known, so that who types them is told what there is.
+#[derive(Debug, Args)]
+pub(crate) struct Dashboard {
+    /// Serve the web dashboard: not in this release.
+    #[arg(long)]
+    web: bool,
+    /// The dashboard's port: not in this release.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Its address; the guides of the original name it, its daemon ignored it.
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// The folder of its files.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    web_dir: Option<PathBuf>,
+}
+
+impl Dashboard {
+    /// Which of them were typed.
+    pub(crate) fn typed(&self) -> Vec<&'static str> {
+        let options = [
+            (self.web, "--web"),
+            (self.port.is_some(), "--port"),
+            (self.host.is_some(), "--host"),
+            (self.web_dir.is_some(), "--web-dir"),
+        ];
+        options.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option).collect()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +68,8 @@ Examples:
         /// Run in the background.
         #[arg(long)]
         detach: bool,
+        #[command(flatten)]
+        dashboard: Dashboard,
     },
     /// End the daemon; sessions go on.
     #[command(after_help = "\

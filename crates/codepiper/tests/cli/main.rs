@@ -105,6 +105,31 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
+fn what_asks_for_the_dashboard_is_told_that_it_is_not_there_and_what_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |line: &str, options: &str| {
+        let ran = Ran::of(codepiper().args(line.split(' ')).env("CODEPIPER_HOME", folder.path()));
+        let err = format!(
+            "error: the web dashboard is not in this release, so there is no {options}\n\
+             hint: `codepiper daemon start --detach` starts the daemon without it; `codepiper sessions` shows \
+             what runs, `codepiper attach ID` goes to a session, also over ssh\n"
+        );
+        ran.check(2, "", &err);
+    };
+    check("daemon --web", "`--web`");
+    check("daemon --web --port 3456", "`--web` and no `--port`");
+    check("daemon start --web --detach", "`--web`");
+    check("daemon --port 3456 start", "`--port`");
+    check("daemon --web stop", "`--web`");
+    check("daemon --web --host 0.0.0.0", "`--web` and no `--host`");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "a daemon was begun");
+    for line in ["daemon --help", "daemon start --help"] {
+        let help = run(line).out;
+        assert_eq!(help.matches("not in this release").count(), 2, "{help}");
+    }
+}
+
+#[test]
 fn completions_are_there_for_each_shell() {
     for (shell, sign) in
         [("bash", "complete -F"), ("zsh", "#compdef codepiper"), ("fish", "complete -c codepiper")]
