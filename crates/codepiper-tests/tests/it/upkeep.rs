@@ -66,6 +66,31 @@ async fn a_backup_is_restored_and_the_old_database_is_kept() {
 }
 
 #[tokio::test]
+async fn the_database_of_a_released_version_is_taken_over_with_its_sessions() {
+    let lab = Lab::new();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../codepiper-store/testdata/0.3.0.db");
+    std::fs::create_dir(lab.path("home")).unwrap();
+    std::fs::copy(sample, lab.path("home/codepiper.db")).unwrap();
+    lab.start_daemon();
+    let list = lab.ok("GET", "/sessions", Value::Null).await;
+    let states: Vec<String> = list["sessions"].as_array().unwrap().iter().map(state_of).collect();
+    // What was live when the database was taken has no process here, and was not to be brought back.
+    let expected =
+        ["größe crashed", "tree stopped", "odd crashed", "crashed crashed", "? crashed", "waits crashed"];
+    assert_eq!(states, expected);
+    let tree = lab.show("tree").await;
+    assert_eq!(tree["metadata"]["worktree"]["branch"], "codepiper/8342674b");
+    let log = lab.ok("GET", "/sessions/tree/events?type=UserPromptSubmit", Value::Null).await;
+    assert_eq!(log["events"][0]["payload"]["prompt"], "hello");
+    assert_eq!(lab.cli(["settings", "get", "resumeAfterReboot"]), "false\n");
+}
+
+fn state_of(session: &Value) -> String {
+    let name = session["name"].as_str().unwrap_or("?");
+    format!("{name} {}", session["state"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
 async fn settings_are_checked_kept_and_obeyed() {
     let lab = Lab::start().await;
     let put = async |body: Value| lab.ask("PUT", "/settings/daemon", body).await;
