@@ -11,5 +11,6 @@ pub mod events;
 pub mod providers;
 pub mod service;
 pub mod sessions;
+pub mod settings;
 
 pub use error::{Fault, Refusal};

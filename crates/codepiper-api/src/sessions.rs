@@ -299,6 +299,35 @@ pub struct Attach {
     pub live: bool,
 }
 
+/// `DELETE /sessions/:id`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Always true: what failed is an error.
+    pub success: bool,
+    /// What became of the worktree that was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<FormerWorktree>,
+}
+
+/// The worktree of a session that left the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerWorktree {
+    /// Whether it is still there.
+    pub kept: bool,
+    /// Why, in plain language, when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its folder.
+    pub path: String,
+    /// The main folder of its repository, where git can remove it.
+    pub repo_root: String,
+    /// The branch it was made with.
+    pub branch: String,
+    /// Whether that branch is gone too; only one that was made for the session ever is.
+    pub branch_deleted: bool,
+}
+
 /// `{"success": true}`
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Done {

@@ -20,7 +20,7 @@ pub(crate) async fn run(app: Arc<App>, sessions: Sessions) {
             let is_over = !known.state().is_live() && known.row.standing.since < oldest;
             if is_over && let Ok(handle) = sessions.find(known.row.id.as_str()) {
                 match sessions.remove(&handle).await {
-                    Ok(()) => tracing::info!(session = %handle.id, "left the list"),
+                    Ok(_) => tracing::info!(session = %handle.id, "left the list"),
                     Err(refusal) => tracing::warn!(%refusal, session = %handle.id, "stays on the list"),
                 }
             }

@@ -1,55 +1,17 @@
-//! The daemon's settings: names, what they may be, what they are when nobody said anything.
+//! The daemon's settings as they are kept: read one by one where they are obeyed, changed together or not at all.
 
 use crate::app::App;
 use crate::sessions::internal;
+pub(crate) use codepiper_api::settings::{ENDED_SESSION_HOURS, PRESERVE_SESSIONS, RESUME_AFTER_REBOOT};
+
 use codepiper_api::Refusal;
+use codepiper_api::settings::{SETTINGS, Setting};
 use codepiper_store::settings;
-use serde_json::{Map, Value, json};
-
-/// Whether sessions go on when the daemon ends.
-pub(crate) const PRESERVE_SESSIONS: &str = "preserveSessions";
-
-/// Whether sessions come back after tmux or the machine went away.
-pub(crate) const RESUME_AFTER_REBOOT: &str = "resumeAfterReboot";
-
-/// How many hours ended sessions stay on the list.
-pub(crate) const ENDED_SESSION_HOURS: &str = "endedSessionHours";
-
-/// The longest that ended sessions may stay, in hours: ten years.
-const HOURS_MAX: f64 = 87_600.0;
-
-struct Setting {
-    name: &'static str,
-    default: fn() -> Value,
-    rule: &'static str,
-    holds: fn(&Value) -> bool,
-}
-
-const SETTINGS: [Setting; 3] = [
-    Setting {
-        name: PRESERVE_SESSIONS,
-        default: || json!(true),
-        rule: "must be true or false",
-        holds: Value::is_boolean,
-    },
-    Setting {
-        name: RESUME_AFTER_REBOOT,
-        default: || json!(true),
-        rule: "must be true or false",
-        holds: Value::is_boolean,
-    },
-    Setting {
-        name: ENDED_SESSION_HOURS,
-        default: || json!(24),
-        rule: "must be a number of hours from 0 to 87,600",
-        holds: |value| value.as_f64().is_some_and(|hours| (0.0..=HOURS_MAX).contains(&hours)),
-    },
-];
+use serde_json::{Map, Value};
 
 /// One setting; its default when it was never set or cannot be read.
 pub(crate) async fn get(app: &App, name: &'static str) -> Value {
-    let default =
-        || SETTINGS.iter().find(|setting| setting.name == name).map_or(Value::Null, |s| (s.default)());
+    let default = || Setting::find(name).map_or(Value::Null, |setting| (setting.default)());
     match app.store.read(move |c| settings::get(c, name)).await {
         Ok(value) => value.unwrap_or_else(default),
         Err(error) => {
@@ -60,12 +22,12 @@ pub(crate) async fn get(app: &App, name: &'static str) -> Value {
 }
 
 /// All settings.
-pub(crate) async fn all(app: &App) -> Value {
+pub(crate) async fn all(app: &App) -> Map<String, Value> {
     let mut all = Map::new();
     for setting in &SETTINGS {
         all.insert(setting.name.into(), get(app, setting.name).await);
     }
-    Value::Object(all)
+    all
 }
 
 /// Changes some. What is not ours to know is left alone: the original's clients send more.

@@ -18,6 +18,7 @@ mod resume;
 mod rm;
 mod send;
 mod sessions;
+mod settings;
 mod slash;
 mod start;
 mod stop;
@@ -74,6 +75,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Rename(args) => rename::run(args, daemon).await,
         Command::Resize(args) => resize::run(&args, daemon).await,
         Command::Providers(format) => providers::run(format, daemon).await,
+        Command::Settings(args) => settings::run(args, daemon).await,
         Command::Backup(args) => backup::run(args, daemon).await,
         Command::Daemon(_) | Command::Doctor(_) | Command::Restore(_) | Command::Completions(_) => {
             unreachable!("answered without the daemon")

@@ -8,8 +8,9 @@ use axum::extract::State;
 use codepiper_api::Refusal;
 use codepiper_api::providers::ProviderList;
 use codepiper_api::service::{Backup, BackupRequest, Health, Version};
+use codepiper_api::settings::SettingsBody;
 use codepiper_tmux::Link;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub(super) async fn health(State(http): State<Http>) -> Json<Health> {
     let app = &http.app;
@@ -71,14 +72,14 @@ pub(super) async fn backup(
     Ok(Json(Backup { path, schema: report.schema, sessions: report.sessions, last_event: report.last_event }))
 }
 
-pub(super) async fn settings(State(http): State<Http>) -> Json<Value> {
-    Json(json!({ "settings": settings::all(&http.app).await }))
+pub(super) async fn settings(State(http): State<Http>) -> Json<SettingsBody> {
+    Json(SettingsBody { settings: settings::all(&http.app).await })
 }
 
 pub(super) async fn change_settings(
     State(http): State<Http>,
     Body(wanted): Body<Map<String, Value>>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<SettingsBody>> {
     settings::change(&http.app, &wanted).await?;
-    Ok(Json(json!({ "settings": settings::all(&http.app).await })))
+    Ok(Json(SettingsBody { settings: settings::all(&http.app).await }))
 }

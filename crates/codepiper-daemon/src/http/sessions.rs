@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use codepiper_api::sessions::{
-    Attach, CreateSession, Done, Rename, Resize, Session, SessionBody, SessionList, SessionQuery,
+    Attach, CreateSession, Done, Removed, Rename, Resize, Session, SessionBody, SessionList, SessionQuery,
 };
 use codepiper_api::{Fault, Refusal};
 use serde::Deserialize;
@@ -166,13 +166,13 @@ pub(super) async fn remove(
     State(http): State<Http>,
     Path(id): Path<String>,
     Query(query): Query<RemoveQuery>,
-) -> Answer<Json<Done>> {
+) -> Answer<Json<Removed>> {
     let handle = http.sessions.find(&id)?;
     if query.force {
         handle.ask(|reply| Command::End { kind: EndKind::Kill, by: BY.into(), reply }).await?;
     }
-    http.sessions.remove(&handle).await?;
-    Ok(Json(Done { success: true }))
+    let worktree = http.sessions.remove(&handle).await?;
+    Ok(Json(Removed { success: true, worktree }))
 }
 
 pub(super) async fn resize(

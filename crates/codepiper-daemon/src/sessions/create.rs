@@ -7,7 +7,7 @@ use super::launch::{Folder, fresh_uuid, random};
 use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
 use crate::worktrees;
 use codepiper_api::defaults::SIZE;
-use codepiper_api::sessions::{CreateSession, NAME_MAX, ResumeMode};
+use codepiper_api::sessions::{CreateSession, FormerWorktree, NAME_MAX, ResumeMode};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::ids::SessionId;
 use codepiper_core::provider::{Conversation, Provider};
@@ -124,21 +124,23 @@ impl Sessions {
         handle
     }
 
-    /// Takes an ended session off the list.
-    pub async fn remove(&self, handle: &Handle) -> Result<(), Refusal> {
+    /// Takes an ended session off the list; what became of its worktree, if it had one.
+    pub async fn remove(&self, handle: &Handle) -> Result<Option<FormerWorktree>, Refusal> {
         let known = handle.known();
         handle.ask(|reply| Command::Remove { reply }).await?;
         self.lock().remove(&handle.id); // its task does so too, but a moment after the answer
-        if let Some(worktree) = &known.launch.worktree {
-            match serde_json::from_value::<worktrees::Worktree>(worktree.clone()) {
-                Ok(worktree) => {
-                    let removal = worktrees::remove_if_safe(&worktree).await;
-                    tracing::info!(session = %handle.id, ?removal, "looked at the session's worktree");
-                }
-                Err(error) => tracing::warn!(%error, session = %handle.id, "its worktree is not understood"),
+        let Some(worktree) = &known.launch.worktree else { return Ok(None) };
+        match serde_json::from_value::<worktrees::Worktree>(worktree.clone()) {
+            Ok(worktree) => {
+                let removal = worktrees::remove_if_safe(&worktree).await;
+                tracing::info!(session = %handle.id, ?removal, "looked at the session's worktree");
+                Ok(Some(removal.told(&worktree)))
+            }
+            Err(error) => {
+                tracing::warn!(%error, session = %handle.id, "its worktree is not understood");
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     async fn forget(&self, handle: &Handle) {

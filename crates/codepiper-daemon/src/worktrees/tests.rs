@@ -1,7 +1,10 @@
 //! With the real git, in folders of their own. The repository's name has blanks and more in it throughout.
 
+use super::repository::delete_branch;
 use super::*;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use codepiper_core::ids::SessionId;
+use serde_json::json;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use tempfile::TempDir;
 

@@ -66,6 +66,31 @@ async fn a_backup_is_restored_and_the_old_database_is_kept() {
 }
 
 #[tokio::test]
+async fn the_database_of_a_released_version_is_taken_over_with_its_sessions() {
+    let lab = Lab::new();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../codepiper-store/testdata/0.3.0.db");
+    std::fs::create_dir(lab.path("home")).unwrap();
+    std::fs::copy(sample, lab.path("home/codepiper.db")).unwrap();
+    lab.start_daemon();
+    let list = lab.ok("GET", "/sessions", Value::Null).await;
+    let states: Vec<String> = list["sessions"].as_array().unwrap().iter().map(state_of).collect();
+    // What was live when the database was taken has no process here, and was not to be brought back.
+    let expected =
+        ["größe crashed", "tree stopped", "odd crashed", "crashed crashed", "? crashed", "waits crashed"];
+    assert_eq!(states, expected);
+    let tree = lab.show("tree").await;
+    assert_eq!(tree["metadata"]["worktree"]["branch"], "codepiper/8342674b");
+    let log = lab.ok("GET", "/sessions/tree/events?type=UserPromptSubmit", Value::Null).await;
+    assert_eq!(log["events"][0]["payload"]["prompt"], "hello");
+    assert_eq!(lab.cli(["settings", "get", "resumeAfterReboot"]), "false\n");
+}
+
+fn state_of(session: &Value) -> String {
+    let name = session["name"].as_str().unwrap_or("?");
+    format!("{name} {}", session["state"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
 async fn settings_are_checked_kept_and_obeyed() {
     let lab = Lab::start().await;
     let put = async |body: Value| lab.ask("PUT", "/settings/daemon", body).await;
@@ -75,6 +100,13 @@ async fn settings_are_checked_kept_and_obeyed() {
     let (status, answer) = put(json!({ "preserveSessions": false, "somethingOfTheOriginal": 1 })).await;
     assert_eq!((status, &answer["settings"]["preserveSessions"]), (200, &json!(false)));
     assert_eq!(answer["settings"]["resumeAfterReboot"], true);
+    assert_eq!(lab.cli(["settings", "get", "preserveSessions"]), "false\n");
+    lab.cli(["settings", "set", "endedSessionHours", "0.5"]);
+    assert_eq!(lab.cli(["settings", "get", "endedSessionHours"]), "0.5\n");
+    let refused = lab.run(["settings", "set", "endedSessionHours", "-1"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let rule = "error: `endedSessionHours` must be a number of hours from 0 to 87,600\n";
+    assert_eq!((refused.status.code(), said.as_str()), (Some(2), rule));
     let id = lab.demo().await;
     lab.wait_for_state(&id, "idle").await;
     lab.stop_daemon();
@@ -114,16 +146,7 @@ async fn a_lost_connection_and_a_frozen_server_heal() {
 #[tokio::test]
 async fn a_worktree_session_works_beside_the_repo_and_its_work_is_never_thrown_away() {
     let lab = Lab::start().await;
-    let git = |arguments: &[&str]| {
-        let status = Command::new("git")
-            .args(["-c", "user.name=t", "-c", "user.email=t@t"])
-            .args(arguments)
-            .current_dir(lab.project())
-            .env("HOME", lab.path("person"))
-            .output()
-            .unwrap();
-        assert!(status.status.success(), "{status:?}");
-    };
+    let git = |arguments: &[&str]| git(&lab, &lab.project(), arguments);
     std::fs::create_dir(lab.project().join("sub")).unwrap();
     std::fs::write(lab.project().join("sub/a.txt"), "a").unwrap();
     git(&["init", "-q"]);
@@ -141,8 +164,77 @@ async fn a_worktree_session_works_beside_the_repo_and_its_work_is_never_thrown_a
     for id in [&clean, &dirty] {
         lab.cli(["stop", id]);
         assert!(cwd_of(id).await.exists(), "a stopped session can be resumed");
-        lab.cli(["rm", id]);
     }
+    let rm = |id: &str| {
+        let output = lab.run(["rm", id]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(rm(&clean), "");
     assert!(!clean_cwd.exists(), "a worktree without work of its own stays behind");
+    let said = rm(&dirty);
     assert!(dirty_cwd.join("new.txt").exists(), "unsaved work was thrown away");
+    let reason = format!("warning: the worktree of session {dirty} was kept: 1 file is not committed");
+    assert!(said.starts_with(&reason) && said.contains("new.txt") && said.lines().count() == 1, "{said}");
+    // The way out that it names is one.
+    let command = said.split('`').find(|part| part.starts_with("git ")).expect("a command");
+    let status = Command::new("sh").args(["-c", command]).env("HOME", lab.path("person")).status().unwrap();
+    assert!(status.success() && !dirty_cwd.exists(), "`{command}` does not remove it");
+}
+
+#[tokio::test]
+async fn whoever_removes_a_session_is_told_what_became_of_its_worktree() {
+    let lab = Lab::start().await;
+    let repo = lab.path("my repo");
+    std::fs::create_dir(&repo).unwrap();
+    let repo = repo.canonicalize().unwrap();
+    git(&lab, &repo, &["init", "-q"]);
+    git(&lab, &repo, &["commit", "-q", "--allow-empty", "-m", "one"]);
+    git(&lab, &repo, &["branch", "mine"]);
+    // Somewhere for tmux's control client to be: killed and removed at once, the session that it lives in is now
+    // and then refused with "no current target".
+    lab.demo().await;
+    let check = async |wanted: Value, work: &dyn Fn(&Path), expected: Value| {
+        let body = json!({ "provider": "demo", "cwd": repo, "worktree": wanted });
+        let id = lab.session(body).await;
+        let path = repo.with_file_name("my repo-worktrees").join(&id);
+        work(&path);
+        let answer = lab.ok("DELETE", &format!("/sessions/{id}?force=true"), Value::Null).await;
+        let mut expected = json!({ "success": true, "worktree": expected });
+        let branch = wanted["branch"].as_str().map_or_else(|| format!("codepiper/{id}"), str::to_owned);
+        expected["worktree"]["path"] = json!(path);
+        expected["worktree"]["repoRoot"] = json!(repo);
+        expected["worktree"]["branch"] = json!(branch);
+        assert_eq!(answer, expected);
+        assert_eq!(path.exists(), answer["worktree"]["kept"] == true);
+    };
+    check(json!({}), &|_| {}, json!({ "kept": false, "branchDeleted": true })).await;
+    check(json!({ "branch": "mine" }), &|_| {}, json!({ "kept": false, "branchDeleted": false })).await;
+    check(
+        json!({}),
+        &|path| std::fs::remove_dir_all(path).unwrap(),
+        json!({ "kept": false, "branchDeleted": false }),
+    )
+    .await;
+    check(
+        json!({}),
+        &|path| std::fs::write(path.join("new.txt"), "unsaved").unwrap(),
+        json!({ "kept": true, "branchDeleted": false, "reason": "1 file is not committed (`new.txt`)" }),
+    )
+    .await;
+    // One without a worktree has none to tell of.
+    let id = lab.demo().await;
+    let answer = lab.ok("DELETE", &format!("/sessions/{id}?force=true"), Value::Null).await;
+    assert_eq!(answer, json!({ "success": true }));
+}
+
+fn git(lab: &Lab, at: &Path, arguments: &[&str]) {
+    let done = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@t"])
+        .args(arguments)
+        .current_dir(at)
+        .env("HOME", lab.path("person"))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
 }

@@ -1,6 +1,6 @@
 //! `codepiper daemon`: run it, start it in the background, end it, ask how it is, read its log.
 
-use crate::args::{DaemonArgs, DaemonCommand, Format};
+use crate::args::{DaemonArgs, DaemonCommand, Dashboard, Format};
 use crate::client::{Client, Route};
 use crate::output;
 use codepiper_api::service::Health;
@@ -19,11 +19,14 @@ const READY: &str = "ready";
 const THREADS: usize = 2;
 
 pub(super) fn run(args: DaemonArgs, socket: Option<PathBuf>) -> Result<(), Refusal> {
+    no_dashboard(&args.dashboard)?;
     match args.command {
         None if args.detach => start(socket),
         None => foreground(socket, args.ready_line),
-        Some(DaemonCommand::Start { detach }) if detach || args.detach => start(socket),
-        Some(DaemonCommand::Start { .. }) => foreground(socket, args.ready_line),
+        Some(DaemonCommand::Start { detach, dashboard }) => {
+            no_dashboard(&dashboard)?;
+            if detach || args.detach { start(socket) } else { foreground(socket, args.ready_line) }
+        }
         Some(DaemonCommand::Stop) => one_thread()?.block_on(stop(socket)),
         Some(DaemonCommand::Status(format)) => one_thread()?.block_on(status(socket, format)),
         Some(DaemonCommand::Restart) => {
@@ -36,6 +39,20 @@ pub(super) fn run(args: DaemonArgs, socket: Option<PathBuf>) -> Result<(), Refus
         }
         Some(DaemonCommand::Logs { lines, follow }) => logs(socket, lines, follow),
     }
+}
+
+/// Refuses what asks for the dashboard: a daemon that started all the same would let somebody wait for a page.
+fn no_dashboard(dashboard: &Dashboard) -> Result<(), Refusal> {
+    let typed: Vec<String> = dashboard.typed().into_iter().map(|option| format!("`{option}`")).collect();
+    if typed.is_empty() {
+        return Ok(());
+    }
+    let error =
+        format!("the web dashboard is not in this release, so there is no {}", typed.join(" and no "));
+    Err(Refusal::new(Fault::Usage, error).hint(
+        "`codepiper daemon start --detach` starts the daemon without it; `codepiper sessions` shows what runs, \
+         `codepiper attach ID` goes to a session, also over ssh",
+    ))
 }
 
 /// What the daemon would be told here and now.

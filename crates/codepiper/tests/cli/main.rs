@@ -98,6 +98,35 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
     check("logs a1 --since yesterday", "`since` means nothing as `yesterday`");
     check("rename a1", "<NAME|--clear>");
     check("resize a1 wide 3", "invalid value 'wide'");
+    let names = "[possible values: endedSessionHours, preserveSessions, resumeAfterReboot]";
+    check("settings get frob", names);
+    check("settings set preserveSession true", names);
+    check("settings set preserveSession true", "a similar value exists: 'preserveSessions'");
+}
+
+#[test]
+fn what_asks_for_the_dashboard_is_told_that_it_is_not_there_and_what_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |line: &str, options: &str| {
+        let ran = Ran::of(codepiper().args(line.split(' ')).env("CODEPIPER_HOME", folder.path()));
+        let err = format!(
+            "error: the web dashboard is not in this release, so there is no {options}\n\
+             hint: `codepiper daemon start --detach` starts the daemon without it; `codepiper sessions` shows \
+             what runs, `codepiper attach ID` goes to a session, also over ssh\n"
+        );
+        ran.check(2, "", &err);
+    };
+    check("daemon --web", "`--web`");
+    check("daemon --web --port 3456", "`--web` and no `--port`");
+    check("daemon start --web --detach", "`--web`");
+    check("daemon --port 3456 start", "`--port`");
+    check("daemon --web stop", "`--web`");
+    check("daemon --web --host 0.0.0.0", "`--web` and no `--host`");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "a daemon was begun");
+    for line in ["daemon --help", "daemon start --help"] {
+        let help = run(line).out;
+        assert_eq!(help.matches("not in this release").count(), 2, "{help}");
+    }
 }
 
 #[test]
@@ -140,6 +169,9 @@ fn without_a_daemon_every_command_says_so_in_the_same_words() {
         "rename a1 b",
         "resize a1 80 24",
         "providers",
+        "settings",
+        "settings get preserveSessions",
+        "settings set preserveSessions true",
         "backup",
     ] {
         Ran::of(codepiper().arg("-s").arg(&socket).args(line.split(' '))).check(3, "", &error);
@@ -296,6 +328,41 @@ fn what_fails_for_one_session_is_done_for_the_others() {
 }
 
 #[test]
+fn removing_says_why_a_worktree_was_kept_and_how_to_remove_it() {
+    let check = |worktree: Value, err: &str| {
+        let mut body = json!({"success": true});
+        if !worktree.is_null() {
+            body["worktree"] = worktree;
+        }
+        let daemon = Prepared::start(vec![("DELETE /sessions/a1", Answer::json(200, &body))]);
+        Ran::of(daemon.codepiper().args(["rm", "a1"])).check(0, "✓ Session a1 removed\n", err);
+    };
+    let worktree = |path: &str, more: Value| {
+        let mut worktree = json!({
+            "kept": false, "path": path, "repoRoot": "/my repo", "branch": "b", "branchDeleted": false
+        });
+        worktree.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        worktree
+    };
+    check(Value::Null, "");
+    check(worktree("/w", json!({"branchDeleted": true})), "");
+    check(
+        worktree(
+            "/my repo-worktrees/a1",
+            json!({"kept": true, "reason": "1 file is not committed (`a.txt`)"}),
+        ),
+        "warning: the worktree of session a1 was kept: 1 file is not committed (`a.txt`); \
+         `git -C '/my repo' worktree remove --force '/my repo-worktrees/a1'` removes it, \
+         with all that is not committed in it\n",
+    );
+    check(
+        worktree("/w", json!({"kept": true, "reason": "it is \u{1b}[2Jlocked"})),
+        "warning: the worktree of session a1 was kept: it is locked; \
+         `git -C '/my repo' worktree remove --force /w` removes it, with all that is not committed in it\n",
+    );
+}
+
+#[test]
 fn small_commands_ask_for_what_they_say() {
     let done = || Answer::json(200, &json!({"success": true}));
     let body = || Answer::json(200, &json!({"session": session("a1b2c3d4", &json!({"name": "new"}))}));
@@ -335,6 +402,35 @@ fn small_commands_ask_for_what_they_say() {
     check("recover a1", "✓ Session a1b2c3d4 (new) recovered: ready for a prompt", Value::Null);
     let ran = Ran::of(daemon.codepiper().args(["rename", "a1", "--clear"]));
     assert_eq!((ran.code, daemon.asked().last().expect("a request").json()), (0, json!({"name": null})));
+}
+
+#[test]
+fn settings_are_shown_one_or_all_and_changed() {
+    let settings = json!({"endedSessionHours": 24, "preserveSessions": false, "resumeAfterReboot": true});
+    let body = json!({ "settings": settings });
+    let rule = json!({"error": "`endedSessionHours` must be a number", "code": "usage"});
+    let daemon = Prepared::start(vec![
+        ("GET /settings/daemon", Answer::json(200, &body)),
+        ("PUT /settings/daemon", Answer::json(200, &body).once()),
+        ("PUT /settings/daemon", Answer::json(200, &body).once()),
+        ("PUT /settings/daemon", Answer::json(400, &rule)),
+    ]);
+    let run = |line: &str| Ran::of(daemon.codepiper().args(line.split(' ')));
+    let table = run("settings");
+    let names: Vec<&str> = table.out.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["NAME", "endedSessionHours", "preserveSessions", "resumeAfterReboot"]);
+    assert_eq!((run("settings list").out, run("settings ls").out), (table.out.clone(), table.out));
+    for line in ["settings --json", "settings list --format json", "settings --json list"] {
+        assert_eq!(serde_json::from_str::<Value>(&run(line).out).expect("JSON"), settings, "for `{line}`");
+    }
+    run("settings get preserveSessions").check(0, "false\n", "");
+    run("settings get endedSessionHours --json").check(0, "24\n", "");
+    run("settings set preserveSessions false").check(0, "✓ preserveSessions is now false\n", "");
+    assert_eq!(daemon.asked().last().expect("a request").json(), json!({"preserveSessions": false}));
+    let changed = run("settings set endedSessionHours 24 --json");
+    assert_eq!(serde_json::from_str::<Value>(&changed.out).expect("JSON"), settings);
+    run("settings set endedSessionHours soon").check(2, "", "error: `endedSessionHours` must be a number\n");
+    assert_eq!(daemon.asked().last().expect("a request").json(), json!({"endedSessionHours": "soon"}));
 }
 
 #[test]

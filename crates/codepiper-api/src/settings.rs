@@ -1,0 +1,104 @@
+//! Settings of the daemon: what they are called, what they may be, what they are when nobody said anything.
+//!
+//! The daemon holds whoever sets one to its rule; the command knows from here which there are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// Whether sessions go on when the daemon ends.
+pub const PRESERVE_SESSIONS: &str = "preserveSessions";
+
+/// Whether sessions come back after tmux or the machine went away.
+pub const RESUME_AFTER_REBOOT: &str = "resumeAfterReboot";
+
+/// How many hours ended sessions stay on the list.
+pub const ENDED_SESSION_HOURS: &str = "endedSessionHours";
+
+/// The longest that ended sessions may stay, in hours: ten years.
+const HOURS_MAX: f64 = 87_600.0;
+
+/// All settings, in alphabetical order.
+pub const SETTINGS: [Setting; 3] = [
+    Setting {
+        name: ENDED_SESSION_HOURS,
+        means: "hours that ended sessions stay on the list; fractions count",
+        default: || json!(24),
+        rule: "must be a number of hours from 0 to 87,600",
+        holds: |value| value.as_f64().is_some_and(|hours| (0.0..=HOURS_MAX).contains(&hours)),
+    },
+    Setting {
+        name: PRESERVE_SESSIONS,
+        means: "whether sessions go on when the daemon ends; false stops them with it",
+        default: || json!(true),
+        rule: "must be true or false",
+        holds: Value::is_boolean,
+    },
+    Setting {
+        name: RESUME_AFTER_REBOOT,
+        means: "whether sessions that tmux or the machine took away are brought back",
+        default: || json!(true),
+        rule: "must be true or false",
+        holds: Value::is_boolean,
+    },
+];
+
+/// A setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// What it is called, on the wire and on the command line.
+    pub name: &'static str,
+    /// What it decides, in a line.
+    pub means: &'static str,
+    /// What it is when nobody said anything.
+    pub default: fn() -> Value,
+    /// What it may be, as it follows its name in a refusal.
+    pub rule: &'static str,
+    /// Whether a value keeps the rule.
+    pub holds: fn(&Value) -> bool,
+}
+
+impl Setting {
+    /// The one with this name.
+    pub fn find(name: &str) -> Option<Self> {
+        SETTINGS.into_iter().find(|setting| setting.name == name)
+    }
+}
+
+/// `GET` and `PUT /settings/daemon`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingsBody {
+    /// All of them, by name.
+    pub settings: Map<String, Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_held_to_its_rule() {
+        let check = |name: &str, value: Value, good: bool| {
+            let setting = Setting::find(name).unwrap();
+            assert_eq!((setting.holds)(&value), good, "{name} = {value}");
+        };
+        for name in [PRESERVE_SESSIONS, RESUME_AFTER_REBOOT] {
+            check(name, json!(true), true);
+            check(name, json!(false), true);
+            check(name, json!("true"), false);
+            check(name, json!(1), false);
+            check(name, Value::Null, false);
+        }
+        check(ENDED_SESSION_HOURS, json!(0), true);
+        check(ENDED_SESSION_HOURS, json!(0.5), true);
+        check(ENDED_SESSION_HOURS, json!(87_600), true);
+        check(ENDED_SESSION_HOURS, json!(87_601), false);
+        check(ENDED_SESSION_HOURS, json!(-1), false);
+        check(ENDED_SESSION_HOURS, json!("24"), false);
+    }
+
+    #[test]
+    fn defaults_keep_their_own_rule_and_names_are_sorted() {
+        assert!(SETTINGS.iter().all(|setting| (setting.holds)(&(setting.default)())));
+        assert!(SETTINGS.is_sorted_by_key(|setting| setting.name));
+    }
+}
