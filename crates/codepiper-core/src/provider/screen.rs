@@ -99,4 +99,84 @@ mod tests {
         check("Do you trust this?\n> esc to interrupt", ScreenReading::Dialog("trust"));
         check("loading", ScreenReading::Unknown);
     }
+
+    /// A screen of the real agent, as it was recorded: what the built-in definition makes of it.
+    fn check_recorded(agent: &str, screen: &str, expected: &str) {
+        let definitions = crate::provider::built_in();
+        let definition = definitions.iter().find(|definition| definition.id == agent).unwrap();
+        let path = format!("{}/testdata/{agent}/{screen}.txt", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let shown = match read_screen(&definition.screen, &text).0 {
+            ScreenReading::Dialog(name) => name,
+            ScreenReading::Busy => "busy",
+            ScreenReading::Idle => "idle",
+            ScreenReading::Unknown => "unknown",
+        };
+        assert_eq!(shown, expected, "for {path}:\n{text}");
+        // An agent that starts shows one of these first.
+        let is_ready = definition.screen.ready.as_ref().is_some_and(|ready| ready.is_match(&text));
+        assert!(is_ready || !matches!(screen, "ready" | "home"), "{path} is not ready");
+    }
+
+    #[test]
+    fn gemini_is_read_off_its_screens() {
+        let check = |screen, expected| check_recorded("gemini", screen, expected);
+        check("trust", "trust");
+        check("login", "login");
+        check("api-key", "api-key");
+        check("ready", "idle");
+        check("typed", "idle");
+        check("working", "busy");
+        check("queued", "busy");
+        check("turn-ended", "idle");
+        check("run-command", "permission");
+        check("running-command", "busy");
+        check("write-file", "permission-edit");
+        check("refused", "idle");
+        check("question", "question");
+        check("rewind", "choice");
+        check("yolo-ready-narrow", "idle");
+        check("yolo-working-narrow", "busy");
+    }
+
+    #[test]
+    fn opencode_is_read_off_its_screens() {
+        let check = |screen, expected| check_recorded("opencode", screen, expected);
+        check("home", "idle");
+        check("typed", "idle");
+        check("working", "busy");
+        check("working-narrow", "busy");
+        check("interrupt-asked", "busy");
+        check("interrupted", "idle");
+        check("turn-ended", "idle");
+        check("run-command", "permission");
+        check("write-file", "permission");
+        check("other-folder", "permission");
+        check("always", "permission-always");
+        check("question", "question");
+        check("help", "window");
+        check("models", "window");
+    }
+
+    #[test]
+    fn aider_is_read_off_the_end_of_its_screens() {
+        let check = |screen, expected| check_recorded("aider", screen, expected);
+        check("git", "git");
+        check("gitignore", "gitignore");
+        check("login-narrow", "login");
+        check("ready", "idle");
+        // An empty line of a prompt that was taken looks like an empty prompt.
+        check("taken", "unknown");
+        check("waiting", "busy");
+        check("streaming", "busy");
+        check("turn-ended", "idle");
+        check("run-command", "command");
+        check("run-command-typed", "command");
+        check("add-output", "question");
+        // Two answered questions are still in sight.
+        check("answered", "idle");
+        check("create-file", "edit");
+        check("add-url", "question");
+        check("interrupted", "idle");
+    }
 }
