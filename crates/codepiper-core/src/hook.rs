@@ -35,6 +35,8 @@ pub struct Learned {
     pub transcript_path: Option<String>,
     /// The model that answers.
     pub model: Option<String>,
+    /// That it got a prompt.
+    pub was_prompted: bool,
 }
 
 /// A tool that an agent wants to use.

@@ -66,6 +66,11 @@ pub trait Dialect: Send + Sync {
         Vec::new()
     }
 
+    /// Whether a line of the transcript is part of a conversation, and not only about it.
+    fn is_conversation(&self, _line: &[u8]) -> bool {
+        true
+    }
+
     /// What a line of the agent's control channel (Codex's app server) means.
     fn read_channel(&self, _message: &Value) -> ChannelMessage {
         ChannelMessage::default()

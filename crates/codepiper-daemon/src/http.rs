@@ -56,6 +56,7 @@ pub fn router(http: Http) -> Router {
         .route("/sessions/{id}/model", get(input::model).put(input::set_model))
         .route("/sessions/{id}/send", post(input::send))
         .route("/sessions/{id}/keys", post(input::keys))
+        .route("/sessions/{id}/interrupt", post(input::interrupt))
         .route("/sessions/{id}/slash", post(input::slash))
         .route(
             "/sessions/{id}/upload-image",

@@ -8,6 +8,7 @@ mod adopt;
 mod channel;
 mod create;
 mod input;
+mod interrupt;
 mod known;
 mod launch;
 mod model;

@@ -140,7 +140,7 @@ async fn serve(
             read = stdout.read(&mut buffer) => {
                 let Ok(n @ 1..) = read else { break };
                 parser.feed(&buffer[..n], |item| match item {
-                    Item::Answer { ours: true, ok, body } => answer(&mut waiting, ok, body),
+                    Item::Answer { ours: true, ok, body } => leaving |= !answer(&mut waiting, ok, body),
                     Item::SessionsChanged => announce(&notices, Notice::SessionsChanged),
                     Item::Exit => leaving = true,
                     Item::Answer { ours: false, .. } | Item::Other => {}
@@ -161,13 +161,22 @@ async fn serve(
     }
 }
 
-fn answer(waiting: &mut VecDeque<Waiting>, ok: bool, body: Vec<u8>) {
-    let Some(mut list) = waiting.pop_front() else { return };
+/// What tmux answers to any command for a moment after the session has gone that the client is attached to.
+const HOMELESS: &str = "no current target";
+
+/// Gives an answer to whom it belongs; whether the client can still be used.
+fn answer(waiting: &mut VecDeque<Waiting>, ok: bool, body: Vec<u8>) -> bool {
+    let Some(mut list) = waiting.pop_front() else { return true };
     let command = list.names[list.bodies.len()].clone();
     if !ok {
         let why = String::from_utf8_lossy(&body).trim().to_owned();
-        let _gone = list.reply.send(Err(TmuxError::Refused { command, why }));
-        return;
+        let is_homeless = why == HOMELESS;
+        let error = match is_homeless && list.bodies.is_empty() {
+            true => TmuxError::NotSent { command },
+            false => TmuxError::Refused { command, why },
+        };
+        let _gone = list.reply.send(Err(error));
+        return !is_homeless;
     }
     list.bodies.push(body);
     if list.bodies.len() == list.names.len() {
@@ -175,6 +184,7 @@ fn answer(waiting: &mut VecDeque<Waiting>, ok: bool, body: Vec<u8>) {
     } else {
         waiting.push_front(list);
     }
+    true
 }
 
 fn announce(notices: &broadcast::Sender<Notice>, notice: Notice) {

@@ -76,7 +76,7 @@ pub enum TmuxError {
         /// The command's name.
         command: String,
     },
-    /// The control connection ended before the command was written to it: it was not done.
+    /// The control connection ended before the command was written to it, or its session did: it was not done.
     #[error("the connection to tmux was lost before `{command}`")]
     NotSent {
         /// The command's name.

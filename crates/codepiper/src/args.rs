@@ -66,6 +66,14 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Press keys in a session.
     Keys(KeysArgs),
+    /// Interrupt what a session is working on; it stays, and waits for the next prompt.
+    #[command(after_help = "\
+Presses the key that interrupts this agent, and returns when the agent shows that it stopped. A question that \
+stands open is answered with no.
+
+Examples:
+  codepiper interrupt a1b2c3d4")]
+    Interrupt(OneSession),
     /// Give a session a command that begins with a slash.
     Slash(SlashArgs),
     /// Print what the agent printed.

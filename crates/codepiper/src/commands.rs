@@ -5,6 +5,7 @@ mod backup;
 mod completions;
 mod daemon;
 mod doctor;
+mod interrupt;
 mod keys;
 mod kill;
 mod logs;
@@ -62,6 +63,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Sessions(args) => sessions::run(args, daemon).await,
         Command::Attach(args) => attach::run(&args, daemon).await,
         Command::Send(args) => send::run(args, daemon).await,
+        Command::Interrupt(args) => interrupt::run(args, daemon).await,
         Command::Keys(args) => keys::run(args, daemon).await,
         Command::Slash(args) => slash::run(args, daemon).await,
         Command::Tail(args) => tail::run(&args, daemon).await,

@@ -106,6 +106,7 @@ impl Dialect for Claude {
                 provider_session: text("session_id").filter(|_| own_id),
                 transcript_path: text("transcript_path").filter(|_| own_id),
                 model: text("model").filter(|_| name == "SessionStart"),
+                was_prompted: name == "UserPromptSubmit",
             },
             prompt: text("prompt").filter(|_| name == "UserPromptSubmit"),
             tool,
@@ -172,6 +173,14 @@ impl Dialect for Claude {
                 .unwrap_or_default(),
             _ => Vec::new(),
         }
+    }
+
+    fn is_conversation(&self, line: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Line<'a> {
+            r#type: &'a str,
+        }
+        serde_json::from_slice::<Line<'_>>(line).is_ok_and(|line| matches!(line.r#type, "user" | "assistant"))
     }
 }
 

@@ -125,6 +125,7 @@ impl Dialect for Codex {
                 provider_session: text("session_id").filter(|_| own),
                 transcript_path: text("transcript_path").filter(|_| own),
                 model: text("model").filter(|_| own),
+                was_prompted: name == "UserPromptSubmit",
             },
             prompt: text("prompt").filter(|_| name == "UserPromptSubmit"),
             tool,
@@ -307,6 +308,7 @@ pub fn read_thread(result: &Value, noted: Option<Timestamp>) -> ChannelMessage {
             provider_session: Some(id.clone()),
             transcript_path: text("/thread/path"),
             model: text("/model").or_else(|| text("/thread/model")),
+            was_prompted: false,
         },
         false => Learned::default(),
     };

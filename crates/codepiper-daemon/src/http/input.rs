@@ -87,6 +87,13 @@ pub(super) async fn keys(
     Ok(Json(Done { success: true }))
 }
 
+pub(super) async fn interrupt(State(http): State<Http>, Path(id): Path<String>) -> Answer<Json<Done>> {
+    let handle = http.sessions.find(&id)?;
+    let provider = http.app.providers.find(&handle.known().row.provider)?;
+    handle.interrupt(&http.app, provider).await?;
+    Ok(Json(Done { success: true }))
+}
+
 pub(super) async fn model(State(http): State<Http>, Path(id): Path<String>) -> Answer<Json<Model>> {
     let handle = http.sessions.find(&id)?;
     let known = handle.known();

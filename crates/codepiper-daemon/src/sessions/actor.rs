@@ -44,6 +44,8 @@ pub(super) struct Actor {
     looks: Looks,
     watches: Watches,
     transcript: Option<Transcript>,
+    /// When the last turn ended.
+    turn_ended: Option<Instant>,
     ending: Ending,
     /// Who waits for the first pid, and how long.
     launching: Option<(Reply, Instant)>,
@@ -88,6 +90,7 @@ impl Actor {
             looks,
             watches: Watches::default(),
             transcript: None,
+            turn_ended: None,
             ending: Ending::default(),
             launching: None,
         }

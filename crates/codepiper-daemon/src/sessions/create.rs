@@ -177,6 +177,7 @@ impl Sessions {
             worktree: worktree.as_ref().map(|worktree| json!(worktree)),
             origin: origin.into(),
             parent,
+            was_prompted: !matches!(conversation, Conversation::New { .. }),
         };
         let row = SessionRow {
             id,

@@ -14,6 +14,7 @@ use crate::codex_channel::ChannelError;
 use crate::pane::write_whole;
 use codepiper_api::sessions::Sent;
 use codepiper_api::{Fault, Refusal};
+use codepiper_core::hook::Learned;
 use codepiper_core::keys::Key;
 use codepiper_core::provider::claude::stands_in_input;
 use codepiper_core::provider::{Provider, Speaks};
@@ -142,8 +143,9 @@ impl Typist {
                 && self.pictures_shown().await <= before
                 && timeout_at(until, drawn.changed()).await.is_ok()
             {}
-            self.wait_until_drawn().await;
+            self.wait_until_drawn(drawn).await;
         }
+        let drawn = self.drawn();
         if !text.is_empty() {
             // A blank at the end keeps completion pop-ups of both big agents from eating Enter; they trim it.
             let guarded = self.provider.definition.speaks != Speaks::Screen && submit;
@@ -153,7 +155,7 @@ impl Typist {
         if !submit {
             return Ok(Sent { success: true, acknowledged_by: "typed".into(), event: None });
         }
-        self.wait_until_drawn().await;
+        self.wait_until_drawn(drawn).await;
         if is_command(text) {
             self.wait_until_typed(text).await;
         }
@@ -200,6 +202,9 @@ impl Typist {
             let mut drawn = self.drawn();
             self.press(pane, &enter).await?;
             if let Some(sent) = self.taken(text, &mut signals, &mut drawn).await {
+                let learned = Learned { was_prompted: true, ..Learned::default() };
+                let note = |reply| Command::Note { happenings: Vec::new(), learned, event: None, reply };
+                self.handle.ask(note).await?;
                 return Ok(sent);
             }
         }
@@ -355,12 +360,11 @@ impl Typist {
     }
 
     /// Waits until what was typed shows: output came, and then none for a moment.
-    async fn wait_until_drawn(&self) {
+    async fn wait_until_drawn(&self, mut drawn: Drawn) {
         let until = Instant::now() + PASTE_TIME_MAX;
-        let mut drawn = self.drawn();
-        while timeout_at(until.min(Instant::now() + QUIET), drawn.changed()).await.is_ok() {}
-        if Instant::now() < until {
-            tokio::time::sleep_until(until.min(Instant::now() + QUIET)).await;
+        let mut next = until;
+        while timeout_at(next, drawn.changed()).await.is_ok() {
+            next = until.min(Instant::now() + QUIET);
         }
     }
 

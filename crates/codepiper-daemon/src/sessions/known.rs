@@ -58,6 +58,8 @@ pub struct LaunchRecord {
     pub worktree: Option<Value>,
     /// `codepiper` when the conversation began here, `resume` or `fork` when it goes on with another.
     pub origin: String,
+    /// Whether it ever got a prompt: a conversation without one cannot be resumed.
+    pub was_prompted: bool,
     /// The conversation a fork began from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,

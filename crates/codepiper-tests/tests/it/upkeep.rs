@@ -191,9 +191,6 @@ async fn whoever_removes_a_session_is_told_what_became_of_its_worktree() {
     git(&lab, &repo, &["init", "-q"]);
     git(&lab, &repo, &["commit", "-q", "--allow-empty", "-m", "one"]);
     git(&lab, &repo, &["branch", "mine"]);
-    // Somewhere for tmux's control client to be: killed and removed at once, the session that it lives in is now
-    // and then refused with "no current target".
-    lab.demo().await;
     let check = async |wanted: Value, work: &dyn Fn(&Path), expected: Value| {
         let body = json!({ "provider": "demo", "cwd": repo, "worktree": wanted });
         let id = lab.session(body).await;

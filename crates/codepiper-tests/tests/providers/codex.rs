@@ -57,14 +57,16 @@ async fn a_question_is_shown_and_answered_by_a_key() {
 }
 
 #[tokio::test]
-async fn escape_interrupts_and_the_next_prompt_is_its_own() {
+async fn an_interrupt_ends_the_turn_and_the_next_prompt_is_its_own() {
     let (lab, stub, home) = lab().await;
     let id = start(&lab, &home, Value::Null).await;
+    let (status, refusal) = lab.ask("POST", &format!("/sessions/{id}/interrupt"), Value::Null).await;
+    assert_eq!(status, 409, "{refusal}");
     lab.send(&id, "STREAM: 2000 20").await;
     lab.wait_for_state(&id, "running").await;
     stub.wait_for_served(|served| served.scripted).await;
     let after = lab.last_event().await;
-    lab.keys(&id, &["escape"]).await;
+    lab.ok("POST", &format!("/sessions/{id}/interrupt"), Value::Null).await;
     lab.wait_for_event(&id, after, |event| {
         event["type"] == "state" && event["payload"]["reason"] == "interrupted; ready for a prompt"
     })

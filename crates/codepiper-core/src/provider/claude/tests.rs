@@ -144,6 +144,20 @@ fn a_recorded_transcript_shows_interrupts_and_queued_prompts() {
 }
 
 #[test]
+fn a_transcript_without_a_word_said_is_no_conversation() {
+    let (_, bytes) = recorded("transcripts").remove(0);
+    assert!(bytes.split(|b| *b == b'\n').any(|line| Claude.is_conversation(line)));
+    // All of a transcript whose agent was ended before it wrote down its first turn (2.1.197).
+    let only_about_it = [
+        r#"{"type":"ai-title","aiTitle":"scripted","sessionId":"f670170e-fa0a-4240-9871-855cccfe9ca9"}"#,
+        r#"{"type":"mode","mode":"normal","sessionId":"f670170e-fa0a-4240-9871-855cccfe9ca9"}"#,
+        r#"{"type":"last-prompt","lastPrompt":"SAY: remember me","leafUuid":"06b5aa78","sessionId":"f670170e"}"#,
+        "",
+    ];
+    assert!(!only_about_it.iter().any(|line| Claude.is_conversation(line.as_bytes())));
+}
+
+#[test]
 fn broken_input_is_an_event_without_meaning() {
     for body in
         [json!(null), json!([]), json!({"hook_event_name": 7}), json!({"hook_event_name": "Brand New"})]

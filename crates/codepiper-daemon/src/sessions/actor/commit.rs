@@ -5,13 +5,14 @@ use crate::sessions::known::Turn;
 use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{Learned, shorten};
-use codepiper_core::session::{Happening, step};
+use codepiper_core::session::{Happening, State, step};
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
 use codepiper_store::{events, sessions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 impl Actor {
     /// Applies happenings and what was learned, stores all of it with the event, then announces. The event's
@@ -44,12 +45,15 @@ impl Actor {
                 Happening::Interrupted => {
                     (self.known.turn, self.known.input_is_dirty) = (Turn::Over, true);
                 }
-                Happening::TurnEnded | Happening::TurnFailed { .. } => self.known.turn = Turn::Over,
+                Happening::TurnEnded | Happening::TurnFailed { .. } => {
+                    (self.known.turn, self.turn_ended) = (Turn::Over, Some(Instant::now()));
+                }
                 _ => {}
             }
             if let Some(next) = step(&self.known.row.standing, happening, at) {
                 let from = self.known.row.standing.state.word();
                 self.known.row.standing = next;
+                self.known.launch.was_prompted |= *self.known.state() == State::Running;
                 let standing = &self.known.row.standing;
                 let payload = json!({
                     "from": from, "state": standing.state.word(), "status": standing.state.status(),
@@ -147,6 +151,9 @@ impl Actor {
             && lies_in(Path::new(path), home)
         {
             take(&mut self.known.row.transcript_path, &learned.transcript_path);
+        }
+        if learned.was_prompted && !self.known.launch.was_prompted {
+            (self.known.launch.was_prompted, changed) = (true, true);
         }
         changed
     }

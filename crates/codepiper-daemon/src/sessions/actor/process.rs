@@ -103,22 +103,24 @@ impl Actor {
             // Some agents go on with their latest conversation and name none.
             let names_none =
                 !self.provider.definition.launch.resume.iter().any(|part| part.contains("{parent}"));
-            return Ok(match names_none {
+            return Ok(match names_none && self.known.launch.was_prompted {
                 true => Conversation::Resume { id: String::new() },
                 false => Conversation::New { id: launch::fresh_uuid() },
             });
         };
-        // A conversation that never got a prompt has no transcript and cannot be resumed (facts): it begins
-        // anew under the same id.
-        let was_prompted = match (&self.known.row.transcript_path, self.provider.definition.speaks) {
-            (_, Speaks::Screen) => true,
-            (Some(path), _) => Path::new(path).exists(),
-            (None, _) => false,
-        };
-        Ok(match was_prompted {
-            true => Conversation::Resume { id: conversation },
-            false => Conversation::New { id: conversation },
-        })
+        // A conversation that never got a prompt cannot be resumed: it begins anew, under the same id where that
+        // is not taken (Claude Code takes the id with the first line of a transcript).
+        let begin_anew = |id| Ok(Conversation::New { id });
+        let transcript = self.known.row.transcript_path.as_deref().map(Path::new);
+        match (self.provider.definition.speaks, transcript) {
+            (Speaks::Screen, _) if self.known.launch.was_prompted => {
+                Ok(Conversation::Resume { id: conversation })
+            }
+            (Speaks::Screen, _) => begin_anew(conversation),
+            (_, Some(path)) if self.holds_conversation(path) => Ok(Conversation::Resume { id: conversation }),
+            (_, Some(path)) if path.exists() => begin_anew(launch::fresh_uuid()),
+            (_, _) => begin_anew(conversation),
+        }
     }
 
     pub(super) async fn read_run_file(&mut self) {
@@ -249,6 +251,7 @@ impl Actor {
         self.ending.by = Some(Instant::now() + grace + END_SLACK);
         if kind == EndKind::Stop {
             self.interrupt_by_channel().await;
+            self.wait_for_transcript().await;
         }
         let signal = if kind == EndKind::Kill { Kill::USR1 } else { Kill::TERM };
         let told = self.supervisor().is_some_and(|supervisor| processes::signal(supervisor, signal));

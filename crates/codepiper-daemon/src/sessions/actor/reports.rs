@@ -1,6 +1,6 @@
 //! What the agent reports: hooks, also those from the spool, its status line, its state file, its transcript.
 
-use super::Actor;
+use super::{Actor, changed};
 use crate::sessions::Signal;
 use crate::sessions::known::Turn;
 use codepiper_api::{Fault, Refusal};
@@ -9,13 +9,20 @@ use codepiper_core::provider::Note;
 use codepiper_core::session::{Activity, Happening};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes of a transcript read at once; more is read at the next tick.
 const TRANSCRIPT_READ_MAX: u64 = 4 * 1024 * 1024;
+
+/// How long after a turn the agent may take to write it down. Claude Code does it every 100 ms or so.
+const TRANSCRIPT_LAG_MAX: Duration = Duration::from_secs(1);
+
+/// How often to look for a transcript whose folder cannot be watched yet.
+const TRANSCRIPT_LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the hook that tells how a turn ended may come after the state file shows that it did. The agent notes
 /// itself as idle first, and a hook is a process: it took over 100 ms on a busy machine.
@@ -132,6 +139,33 @@ impl Actor {
                 self.happen_or_log(&[Happening::Seen { activity, noted }], None).await;
             }
         }
+    }
+
+    /// Waits until the agent has written down the turn it just ended: what is still in its memory at SIGTERM is
+    /// lost (seen on a busy machine, where a conversation could not be resumed).
+    pub(super) async fn wait_for_transcript(&mut self) {
+        let Some(ended) = self.turn_ended else { return };
+        let Some(path) = self.known.row.transcript_path.clone() else { return };
+        let until = ended + TRANSCRIPT_LAG_MAX;
+        let is_written = || {
+            let modified = std::fs::metadata(&path).and_then(|facts| facts.modified()).ok();
+            let age = modified.and_then(|moment| moment.elapsed().ok());
+            age.is_some_and(|age| age < ended.elapsed())
+        };
+        while !is_written() && Instant::now() < until {
+            self.follow_transcript();
+            // The folder may not be there yet, and then cannot be watched.
+            let look_again = until.min(Instant::now() + TRANSCRIPT_LOOK_PAUSE);
+            let _either = tokio::time::timeout_at(look_again, changed(&mut self.watches.transcript)).await;
+        }
+        self.read_transcript().await;
+    }
+
+    /// Whether there is anything in a transcript to go on with.
+    pub(super) fn holds_conversation(&self, path: &Path) -> bool {
+        let Ok(file) = std::fs::File::open(path) else { return false };
+        let mut lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+        lines.any(|line| self.provider.dialect().is_conversation(&line))
     }
 
     /// When the end of a turn counts as an interruption.
