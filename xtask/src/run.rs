@@ -168,10 +168,11 @@ fn summary(sessions: &[Session], program: &str) -> String {
     let id = sessions.first().map_or("<id>", |session| &session.id);
     let next = [
         ("sessions".into(), "what is running"),
-        (format!("attach {id}"), "see its terminal and type into it"),
+        (format!("attach {id}"), "see its terminal and type into it; Ctrl+B D leaves it"),
         (format!("send {id} \"hello\""), "send it a prompt from here"),
         (format!("tail {id}"), "its last output"),
-        ("daemon stop".into(), "stop the daemon"),
+        (format!("stop {id}"), "end the session"),
+        ("daemon stop".into(), "stop the daemon; sessions go on"),
     ];
     let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, what) in &next {
@@ -287,10 +288,11 @@ mod tests {
              \n\
              Try next:\n\
              \x20 target/debug/codepiper sessions                what is running\n\
-             \x20 target/debug/codepiper attach 3f2a91bc         see its terminal and type into it\n\
+             \x20 target/debug/codepiper attach 3f2a91bc         see its terminal and type into it; Ctrl+B D leaves it\n\
              \x20 target/debug/codepiper send 3f2a91bc \"hello\"   send it a prompt from here\n\
              \x20 target/debug/codepiper tail 3f2a91bc           its last output\n\
-             \x20 target/debug/codepiper daemon stop             stop the daemon\n\
+             \x20 target/debug/codepiper stop 3f2a91bc           end the session\n\
+             \x20 target/debug/codepiper daemon stop             stop the daemon; sessions go on\n\
              \n\
              The daemon stays in the background after this command.\n"
         );
