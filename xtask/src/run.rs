@@ -104,7 +104,8 @@ enum DaemonState {
     Down,
 }
 
-/// The contract of `codepiper daemon status --json`: 0 and `"running": true`, or 3.
+/// The contract of `codepiper daemon status --json`: 0 and `"running": true`, or 3; 5 when the socket is another
+/// user's, as on a machine that several people share.
 fn daemon_state(exit_code: Option<i32>, stdout: &str, stderr: &str) -> Result<DaemonState> {
     match exit_code {
         Some(3) => Ok(DaemonState::Down),
@@ -113,6 +114,10 @@ fn daemon_state(exit_code: Option<i32>, stdout: &str, stderr: &str) -> Result<Da
             Some(false) => Ok(DaemonState::Down),
             None => bail!("`codepiper daemon status --json` does not say whether it is running: {stdout}"),
         },
+        Some(5) => bail!(
+            "{}\nfor one of your own: `export CODEPIPER_SOCKET=/tmp/codepiper-$USER.sock`, then this again",
+            stderr.trim()
+        ),
         Some(code) => bail!("`codepiper daemon status` failed with exit code {code}: {}", stderr.trim()),
         None => bail!("`codepiper daemon status` was ended by a signal"),
     }
@@ -217,6 +222,7 @@ mod tests {
         check_daemon(Some(0), "{}", "`codepiper daemon status --json` does not say");
         check_daemon(Some(0), "running", "expected JSON, got `running`");
         check_daemon(Some(1), "", "`codepiper daemon status` failed with exit code 1: no such socket");
+        check_daemon(Some(5), "", "no such socket\nfor one of your own: `export CODEPIPER_SOCKET=");
         check_daemon(None, "", "`codepiper daemon status` was ended by a signal");
     }
 
