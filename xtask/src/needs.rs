@@ -11,11 +11,12 @@ use anyhow::{Result, bail};
 use self::plan::{Plan, plan};
 use crate::step::succeed;
 
-/// A program that must answer when asked for its version.
+/// A program that must be there, and answer when asked for its version.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     /// The first of these that answers will do.
     binaries: &'static [&'static str],
+    /// `""` where no flag is understood by all who make it: then it is enough that it can be executed.
     version_flag: &'static str,
     at_least: Option<Version>,
     purposes: &'static [Purpose],
@@ -52,9 +53,11 @@ const NEEDS: &[Need] = {
         //   binaries           flag         at least              for   apt-get, dnf, apk, pacman, brew; or rustup                                  why
         need(&["tmux"],         "-V",        Some(Version(3, 2)),  RUN,  same("tmux"),                                                               "every session lives in tmux"),
         need(&["git"],          "--version", None,                 RUN,  same("git"),                                                                "worktrees, diffs, and the list of files that `tidy` reads"),
-        need(&["cc"],           "--version", None,                 RUN,  Packages(["gcc libc6-dev", "gcc", "gcc musl-dev", "gcc", ""]),              "SQLite is compiled in; on macOS it comes with `xcode-select --install`"),
+        need(&["cc"],           "--version", None,                 RUN,  Packages(["gcc libc6-dev", "gcc", "gcc musl-dev", "gcc", ""]),              "Rust links with it, SQLite is compiled in; on macOS it comes with `xcode-select --install`"),
         need(&["node"],         "--version", Some(Version(18, 0)), TEST, Packages(["nodejs ca-certificates", "nodejs", "nodejs", "nodejs", "node"]), "the agent CLIs under test run on it"),
         need(&["npm"],          "--version", None,                 TEST, Packages(["npm", "npm", "npm", "npm", "node"]),                             "installs the pinned agent CLIs below `target/agents`"),
+        need(&["pgrep"],        "",          None,                 TEST, Packages(["procps", "procps-ng", "procps", "procps-ng", ""]),               "the tests look for processes that should be gone"),
+        need(&["kill"],         "",          None,                 TEST, Packages(["procps", "util-linux-core", "procps", "util-linux", ""]),        "the tests kill and freeze processes"),
         need(&["cargo-fmt"],    "--version", None,                 TEST, Rustup("rustfmt"),                                                          "`cargo fmt --check`"),
         need(&["cargo-clippy"], "--version", None,                 TEST, Rustup("clippy"),                                                           "`cargo clippy`"),
     ]
@@ -134,12 +137,27 @@ pub(crate) fn provide(purpose: Purpose, install: Install) -> Result<()> {
 
 fn carry_out(plan: &Plan) -> Result<()> {
     for line in &plan.commands {
-        println!("$ {}", line.join(" "));
-        let [program, args @ ..] = line.as_slice() else { continue };
-        if let Err(error) = succeed(std::process::Command::new(program).args(args)) {
-            let hint = "old package lists can be the cause: refresh them (`apt-get update`, …) and try again";
-            bail!(Missing(format!("{error:#}; {hint}")));
+        let Err(error) = announced(&line.words) else { continue };
+        let still = match &line.renew {
+            Some(renew) => {
+                println!("{error:#}; the package lists may be too old: fetching new ones for one more try");
+                announced(renew).and_then(|()| announced(&line.words)).err()
+            }
+            None => Some(error),
+        };
+        if let Some(error) = still {
+            let hint =
+                if line.by_sudo() { format!("; if sudo refused, {}", plan::BY_HAND) } else { String::new() };
+            bail!(Missing(format!("{error:#}{hint}")));
         }
     }
     Ok(())
+}
+
+fn announced(words: &[String]) -> Result<()> {
+    println!("$ {}", words.join(" "));
+    match words {
+        [program, args @ ..] => succeed(std::process::Command::new(program).args(args)),
+        [] => Ok(()),
+    }
 }

@@ -104,7 +104,8 @@ enum DaemonState {
     Down,
 }
 
-/// The contract of `codepiper daemon status --json`: 0 and `"running": true`, or 3.
+/// The contract of `codepiper daemon status --json`: 0 and `"running": true`, or 3; 5 when the socket is another
+/// user's, as on a machine that several people share.
 fn daemon_state(exit_code: Option<i32>, stdout: &str, stderr: &str) -> Result<DaemonState> {
     match exit_code {
         Some(3) => Ok(DaemonState::Down),
@@ -113,6 +114,10 @@ fn daemon_state(exit_code: Option<i32>, stdout: &str, stderr: &str) -> Result<Da
             Some(false) => Ok(DaemonState::Down),
             None => bail!("`codepiper daemon status --json` does not say whether it is running: {stdout}"),
         },
+        Some(5) => bail!(
+            "{}\nfor one of your own: `export CODEPIPER_SOCKET=/tmp/codepiper-$USER.sock`, then this again",
+            stderr.trim()
+        ),
         Some(code) => bail!("`codepiper daemon status` failed with exit code {code}: {}", stderr.trim()),
         None => bail!("`codepiper daemon status` was ended by a signal"),
     }
@@ -168,10 +173,11 @@ fn summary(sessions: &[Session], program: &str) -> String {
     let id = sessions.first().map_or("<id>", |session| &session.id);
     let next = [
         ("sessions".into(), "what is running"),
-        (format!("attach {id}"), "see its terminal and type into it"),
+        (format!("attach {id}"), "see its terminal and type into it; Ctrl+B D leaves it"),
         (format!("send {id} \"hello\""), "send it a prompt from here"),
         (format!("tail {id}"), "its last output"),
-        ("daemon stop".into(), "stop the daemon"),
+        (format!("stop {id}"), "end the session"),
+        ("daemon stop".into(), "stop the daemon; sessions go on"),
     ];
     let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, what) in &next {
@@ -216,6 +222,7 @@ mod tests {
         check_daemon(Some(0), "{}", "`codepiper daemon status --json` does not say");
         check_daemon(Some(0), "running", "expected JSON, got `running`");
         check_daemon(Some(1), "", "`codepiper daemon status` failed with exit code 1: no such socket");
+        check_daemon(Some(5), "", "no such socket\nfor one of your own: `export CODEPIPER_SOCKET=");
         check_daemon(None, "", "`codepiper daemon status` was ended by a signal");
     }
 
@@ -287,10 +294,11 @@ mod tests {
              \n\
              Try next:\n\
              \x20 target/debug/codepiper sessions                what is running\n\
-             \x20 target/debug/codepiper attach 3f2a91bc         see its terminal and type into it\n\
+             \x20 target/debug/codepiper attach 3f2a91bc         see its terminal and type into it; Ctrl+B D leaves it\n\
              \x20 target/debug/codepiper send 3f2a91bc \"hello\"   send it a prompt from here\n\
              \x20 target/debug/codepiper tail 3f2a91bc           its last output\n\
-             \x20 target/debug/codepiper daemon stop             stop the daemon\n\
+             \x20 target/debug/codepiper stop 3f2a91bc           end the session\n\
+             \x20 target/debug/codepiper daemon stop             stop the daemon; sessions go on\n\
              \n\
              The daemon stays in the background after this command.\n"
         );

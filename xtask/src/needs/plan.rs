@@ -23,6 +23,8 @@ pub(super) enum Found {
     Nothing,
     /// It is on `PATH` and fails when asked for its version: a rustup proxy without its component, for instance.
     Broken,
+    /// It is on `PATH`; its version was not asked for.
+    There,
     Answer(String),
 }
 
@@ -84,13 +86,34 @@ impl Manager {
     }
 }
 
+/// What a person does when we can't become root.
+pub(super) const BY_HAND: &str = "run the commands above as root, then this again";
+
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) lacking: Vec<(&'static Need, Found)>,
-    /// Each a command and its arguments; no word of them needs quoting.
-    pub(super) commands: Vec<Vec<String>>,
+    pub(super) commands: Vec<Line>,
     /// Why the commands can't be run, or don't bring everything.
     pub(super) obstacle: Option<String>,
+}
+
+/// A command and its arguments; no word of them needs quoting.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) words: Vec<String>,
+    /// Fetches package lists that are there already. Run when this line failed, which then gets one more try: lists
+    /// older than the mirror's last change name files that are gone.
+    pub(super) renew: Option<Vec<String>>,
+}
+
+impl Line {
+    fn new(parts: &[&[&str]]) -> Self {
+        Self { words: words(parts), renew: None }
+    }
+
+    pub(super) fn by_sudo(&self) -> bool {
+        self.words.first().is_some_and(|word| word == "sudo")
+    }
 }
 
 pub(super) fn plan(facts: &Facts) -> Plan {
@@ -128,14 +151,17 @@ pub(super) fn plan(facts: &Facts) -> Plan {
             (true, true) if facts.ci => &["sudo", "-n"], // fails instead of waiting for a password
             (true, true) => &["sudo"],
             (true, false) => {
-                obstacles.push("installing packages takes root, and there is no sudo".into());
+                obstacles.push(format!("installing packages takes root, and there is no sudo; {BY_HAND}"));
                 &[]
             }
             (false, _) => &[],
         };
-        if let Some(refresh) = manager.refresh().filter(|_| facts.lists_empty) {
-            commands.push(words(&[prefix, refresh]));
-        }
+        let (fetch, renew): (Option<_>, Option<_>) = match manager.refresh() {
+            Some(refresh) if facts.lists_empty => (Some(Line::new(&[prefix, refresh])), None),
+            Some(refresh) => (None, Some(words(&[prefix, refresh]))),
+            None => (None, None),
+        };
+        commands.extend(fetch);
         // One package can bring two needs (brew's `node` has npm): name it once.
         let mut named = Vec::new();
         packages.retain(|name| {
@@ -144,10 +170,10 @@ pub(super) fn plan(facts: &Facts) -> Plan {
                 true
             }
         });
-        commands.push(words(&[prefix, manager.install(), &packages]));
+        commands.push(Line { renew, ..Line::new(&[prefix, manager.install(), &packages]) });
     }
     if !components.is_empty() {
-        commands.push(words(&[&["rustup", "component", "add"], &components]));
+        commands.push(Line::new(&[&["rustup", "component", "add"], &components]));
     }
     Plan { lacking, commands, obstacle: (!obstacles.is_empty()).then(|| obstacles.join("; ")) }
 }
@@ -156,7 +182,7 @@ pub(super) fn plan(facts: &Facts) -> Plan {
 fn enough(need: &Need, found: &Found) -> bool {
     match (found, need.at_least) {
         (Found::Nothing | Found::Broken, _) => false,
-        (Found::Answer(_), None) => true,
+        (Found::There, _) | (Found::Answer(_), None) => true,
         (Found::Answer(answer), Some(least)) => version(answer).is_none_or(|version| version >= least),
     }
 }
@@ -208,9 +234,15 @@ impl Display for Plan {
             writeln!(f, "This installs it:")?;
         }
         for command in &self.commands {
-            writeln!(f, "  {}", command.join(" "))?;
+            writeln!(f, "  {command}")?;
         }
         Ok(())
+    }
+}
+
+impl Display for Line {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words.join(" "))
     }
 }
 
@@ -219,6 +251,7 @@ impl Display for Found {
         match self {
             Self::Nothing => f.write_str("not found"),
             Self::Broken => f.write_str("fails"),
+            Self::There => f.write_str("found"),
             Self::Answer(answer) => match version(answer) {
                 Some(version) => version.fmt(f),
                 None => f.write_str("(unknown version)"),
@@ -249,6 +282,7 @@ mod tests {
                 let found = match answer {
                     None => Found::Nothing,
                     Some("!") => Found::Broken,
+                    Some("there") => Found::There,
                     Some(answer) => Found::Answer(answer.into()),
                 };
                 (need, found)
@@ -267,17 +301,19 @@ mod tests {
 
     fn check(machine: &str, found: &[&str], expected: &[&str]) {
         let plan = plan_for(machine, found);
-        let mut got: Vec<String> = plan.commands.iter().map(|command| command.join(" ")).collect();
+        let mut got: Vec<String> = plan.commands.iter().map(ToString::to_string).collect();
         got.extend(plan.obstacle.map(|obstacle| format!("but {obstacle}")));
         assert_eq!(got, expected, "{machine}: {found:?}");
     }
 
-    const ALL_THERE: [&str; 7] = [
+    const ALL_THERE: [&str; 9] = [
         "tmux=tmux 3.3a",
         "git=git version 2.39.5",
         "cc=cc (Debian 12.2.0-14) 12.2.0",
         "node=v18.20.4",
         "npm=9.2.0",
+        "pgrep=there",
+        "kill=there",
         "cargo-fmt=rustfmt 1.8.0",
         "cargo-clippy=clippy 0.1.95",
     ];
@@ -310,6 +346,9 @@ mod tests {
         check("brew", &lacking, &["brew install tmux node"]);
         check("brew", &but(&["node=", "npm="]), &["brew install node"]);
         check("apt-get brew root", &lacking, &[apt]);
+        let processes = but(&["pgrep=", "kill="]);
+        check("dnf root", &processes, &["dnf install -y procps-ng util-linux-core"]);
+        check("apk root", &processes, &["apk add --no-cache procps"]);
     }
 
     #[test]
@@ -319,7 +358,24 @@ mod tests {
         check("apt-get sudo empty", &lacking, &["sudo apt-get update", &format!("sudo {apt}")]);
         check("apt-get sudo ci", &lacking, &[&format!("sudo -n {apt}")]);
         check("apt-get root sudo", &lacking, &[apt]);
-        check("apt-get", &lacking, &[apt, "but installing packages takes root, and there is no sudo"]);
+        let no_sudo = "but installing packages takes root, and there is no sudo; \
+                       run the commands above as root, then this again";
+        check("apt-get", &lacking, &[apt, no_sudo]);
+    }
+
+    fn check_renew(machine: &str, expected: &[&str]) {
+        let plan = plan_for(machine, &but(&["git=", "cargo-fmt=!"]));
+        let renew = |line: Line| line.renew.unwrap_or_default().join(" ");
+        assert_eq!(plan.commands.into_iter().map(renew).collect::<Vec<_>>(), expected, "{machine}");
+    }
+
+    #[test]
+    fn lists_that_are_there_are_fetched_anew_only_when_installing_failed() {
+        check_renew("apt-get sudo rustup", &["sudo apt-get update", ""]);
+        check_renew("apt-get sudo ci rustup", &["sudo -n apt-get update", ""]);
+        check_renew("apt-get root rustup", &["apt-get update", ""]);
+        check_renew("apt-get root rustup empty", &["", "", ""]);
+        check_renew("dnf root rustup", &["", ""]);
     }
 
     #[test]
