@@ -1,7 +1,7 @@
 //! One `tmux -C`: commands in, answers matched to them in order.
 
 use super::control::{Item, Parser};
-use super::{Command, Notice, Server, TmuxError};
+use super::{Command, HOMELESS, Notice, Server, TmuxError};
 use std::collections::VecDeque;
 use std::process::Stdio;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Control {
     pub(crate) async fn send(&self, commands: &[Command]) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
         let lines: Vec<String> = commands.iter().map(Command::line).collect();
-        let names = commands.iter().map(|command| command.name().to_owned()).collect();
+        let names = commands.iter().flat_map(Command::names).collect();
         // One line: tmux runs it as one list, and nothing comes between.
         let request = Request { lines: lines.join(" ; ") + "\n", names, reply };
         self.requests.send(request).await.ok()?;
@@ -160,9 +160,6 @@ async fn serve(
         tracing::warn!("a tmux control client did not end; killing it"); // by drop
     }
 }
-
-/// What tmux answers to any command for a moment after the session has gone that the client is attached to.
-const HOMELESS: &str = "no current target";
 
 /// Gives an answer to whom it belongs; whether the client can still be used.
 fn answer(waiting: &mut VecDeque<Waiting>, ok: bool, body: Vec<u8>) -> bool {

@@ -98,27 +98,40 @@ pub enum TmuxError {
     },
 }
 
+/// What tmux answers to any command when its last session has just gone, and to a client for a moment after the
+/// session has gone that it is attached to.
+pub(crate) const HOMELESS: &str = "no current target";
+
 impl TmuxError {
     /// Whether the server went away in the middle of it: the next try starts or finds another.
     fn is_dying_server(&self) -> bool {
         match self {
             Self::Lost { .. } => true,
-            Self::Refused { why, .. } => why.contains("server exited") || why.contains("lost server"),
+            Self::Refused { why, .. } => {
+                ["server exited", "lost server", HOMELESS].iter().any(|saying| why.contains(saying))
+            }
             _ => false,
         }
     }
 
-    /// Whether there is no server at all: only then is the list of its sessions known to be empty.
+    /// Whether there is no server at all, or one without any session: only then is the list of its sessions known
+    /// to be empty.
     fn is_no_server(&self) -> bool {
-        const NOBODY: [&str; 3] =
-            ["no server running", "(No such file or directory)", "(Connection refused)"];
+        const NOBODY: [&str; 4] =
+            ["no server running", "(No such file or directory)", "(Connection refused)", HOMELESS];
         matches!(self, Self::Refused { why, .. } if NOBODY.iter().any(|saying| why.contains(saying)))
     }
 
     /// Whether tmux said that there is no such session, pane or server.
     pub fn is_not_found(&self) -> bool {
-        const SAYINGS: [&str; 5] =
-            ["can't find", "no server running", "error connecting to", "no sessions", "server exited"];
+        const SAYINGS: [&str; 6] = [
+            "can't find",
+            "no server running",
+            "error connecting to",
+            "no sessions",
+            "server exited",
+            HOMELESS,
+        ];
         matches!(self, Self::Refused { why, .. } if SAYINGS.iter().any(|saying| why.contains(saying)))
     }
 }
@@ -342,15 +355,28 @@ impl Tmux {
     }
 
     /// Pastes a file's text, bracketed where the program asked for it. The buffer is gone afterwards.
+    ///
+    /// tmux 3.3a dies of a paste into a pane whose program has ended, and all sessions with it (measured): hence
+    /// the condition, which tmux looks at in the same breath.
     pub async fn paste(&self, pane: &str, buffer: &str, file: &Path) -> Result<()> {
         let file = file.display().to_string();
-        self.run(&[
-            leave_copy_mode(pane),
-            Command::new("load-buffer").args(["-b", buffer, &file]),
-            Command::new("paste-buffer").args(["-p", "-d", "-b", buffer, "-t", pane]),
-        ])
-        .await
-        .map(drop)
+        let forget = Command::new("delete-buffer").args(["-b", buffer]);
+        let paste = Command::new("paste-buffer").args(["-p", "-d", "-b", buffer, "-t", pane]);
+        let answers = self
+            .run(&[
+                leave_copy_mode(pane),
+                Command::new("load-buffer").args(["-b", buffer, &file]),
+                Command::if_format(pane, "#{pane_dead}", &forget, &paste),
+                Command::new("display-message").args(["-p", "-t", pane, "#{pane_dead}"]),
+            ])
+            .await?;
+        match answers.last() {
+            Some(dead) if dead.starts_with(b"1") => {
+                let why = "the program in the pane has ended".to_owned();
+                Err(TmuxError::Refused { command: paste.name().to_owned(), why })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives the session's window a size, which then stays whoever attaches.

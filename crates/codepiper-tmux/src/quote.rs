@@ -4,12 +4,22 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     words: Vec<String>,
+    /// The command it runs in its turn, which has an answer of its own.
+    inner: Option<String>,
 }
 
 impl Command {
     /// A command without arguments.
     pub fn new(name: &str) -> Self {
-        Self { words: vec![name.to_owned()] }
+        Self { words: vec![name.to_owned()], inner: None }
+    }
+
+    /// One of two commands, by a format that is looked at in the pane; both have the same name's answer.
+    pub(crate) fn if_format(pane: &str, format: &str, then: &Self, otherwise: &Self) -> Self {
+        let mut command = Self::new("if-shell").args(["-F", "-t", pane, format]);
+        command = command.args([then.line(), otherwise.line()]);
+        command.inner = Some(then.name().to_owned());
+        command
     }
 
     /// One more argument.
@@ -29,6 +39,11 @@ impl Command {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.words[0]
+    }
+
+    /// The names of all commands that will be answered, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        [Some(self.words[0].clone()), self.inner.clone()].into_iter().flatten()
     }
 
     /// For a process: tmux takes a `;` at the end of an argument for the end of the command.

@@ -154,6 +154,37 @@ async fn keys_and_pastes_arrive_as_they_are() {
 }
 
 #[tokio::test]
+async fn whatever_is_done_to_a_dead_pane_the_others_live() {
+    let lab = Lab::new();
+    let other = lab.create("other", "exec sleep 60").await;
+    let dead = lab.create("dead", "exit 0").await;
+    loop {
+        let panes = lab.tmux.panes().await.unwrap();
+        if panes.iter().any(|pane| pane.id == dead.id && pane.dead) {
+            break;
+        }
+    }
+    let text = lab.path("text");
+    fs::write(&text, "hello").unwrap();
+    // Nothing of ours in it, so it has no control client.
+    let by_processes = Tmux::new(lab.tmux.server().clone());
+    for (tmux, link) in [(&lab.tmux, Link::Control), (&by_processes, Link::Processes)] {
+        assert_eq!(tmux.link().await, link);
+        let error = tmux.paste(&dead.id, "codepiper-test", &text).await.unwrap_err();
+        assert!(error.to_string().contains("has ended"), "{error}");
+        let buffer = [Command::new("show-buffer").args(["-b", "codepiper-test"])];
+        assert!(tmux.run(&buffer).await.is_err(), "the text stays behind");
+        // What these answer does not matter.
+        let _refused = tmux.keys(&dead.id, &[Press::Named("Enter".into()), Press::Literal("x".into())]).await;
+        let _refused = tmux.pipe(&dead.id, "exec cat > /dev/null").await;
+        let _refused = tmux.resize("dead", 90, 20).await;
+        let _refused = tmux.capture(&dead.id, 10).await;
+        let panes = tmux.panes().await.unwrap();
+        assert!(panes.iter().any(|pane| pane.server == other.server && pane.id == other.id), "tmux died");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_pane_is_used_again() {
     let lab = Lab::new();
     let first = lab.create("r", "exit 0").await;
