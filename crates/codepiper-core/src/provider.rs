@@ -71,6 +71,11 @@ pub trait Dialect: Send + Sync {
         true
     }
 
+    /// Whether [`Note::TurnWritten`] follows every turn that ends.
+    fn tells_turn_is_written(&self) -> bool {
+        false
+    }
+
     /// What a line of the agent's control channel (Codex's app server) means.
     fn read_channel(&self, _message: &Value) -> ChannelMessage {
         ChannelMessage::default()
@@ -91,6 +96,8 @@ pub struct StatusLine {
 pub enum Note {
     /// Something happened.
     Happened(Happening),
+    /// All of the turn that ended is in the transcript.
+    TurnWritten,
     /// A prompt sent in the middle of a turn was put into the agent's queue.
     PromptQueued {
         /// Its text.

@@ -168,11 +168,19 @@ impl Dialect for Claude {
             Some("user") if starts_with_interrupt(line.pointer("/message/content")) => {
                 vec![Note::Happened(Happening::Interrupted)]
             }
+            // Written one after the other, after the turn's last message.
+            Some("system") if matches!(text("subtype"), Some("stop_hook_summary" | "turn_duration")) => {
+                vec![Note::TurnWritten]
+            }
             Some("queue-operation") if text("operation") == Some("enqueue") => text("content")
                 .map(|text| vec![Note::PromptQueued { text: text.to_owned() }])
                 .unwrap_or_default(),
             _ => Vec::new(),
         }
+    }
+
+    fn tells_turn_is_written(&self) -> bool {
+        true
     }
 
     fn is_conversation(&self, line: &[u8]) -> bool {

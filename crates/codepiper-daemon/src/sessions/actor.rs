@@ -44,8 +44,8 @@ pub(super) struct Actor {
     looks: Looks,
     watches: Watches,
     transcript: Option<Transcript>,
-    /// When the last turn ended.
-    turn_ended: Option<Instant>,
+    /// When the turn ended that the agent has not written down yet.
+    turn_to_write: Option<Instant>,
     ending: Ending,
     /// Who waits for the first pid, and how long.
     launching: Option<(Reply, Instant)>,
@@ -90,7 +90,7 @@ impl Actor {
             looks,
             watches: Watches::default(),
             transcript: None,
-            turn_ended: None,
+            turn_to_write: None,
             ending: Ending::default(),
             launching: None,
         }

@@ -136,10 +136,11 @@ fn a_recorded_transcript_shows_interrupts_and_queued_prompts() {
         .iter()
         .filter_map(|n| match n {
             Note::PromptQueued { text } => Some(text.as_str()),
-            Note::Happened(_) => None,
+            Note::Happened(_) | Note::TurnWritten => None,
         })
         .collect();
     assert_eq!(interrupts, 6);
+    assert_eq!(notes.iter().filter(|note| **note == Note::TurnWritten).count(), 17 + 18);
     assert!(queued.starts_with(&["FAIL: 429", "FAIL: 529", "LONG: 200"]), "{queued:?}");
 }
 

@@ -46,7 +46,8 @@ impl Actor {
                     (self.known.turn, self.known.input_is_dirty) = (Turn::Over, true);
                 }
                 Happening::TurnEnded | Happening::TurnFailed { .. } => {
-                    (self.known.turn, self.turn_ended) = (Turn::Over, Some(Instant::now()));
+                    self.known.turn = Turn::Over;
+                    self.turn_to_write = self.provider.dialect().tells_turn_is_written().then(Instant::now);
                 }
                 _ => {}
             }

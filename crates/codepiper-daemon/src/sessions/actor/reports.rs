@@ -144,21 +144,15 @@ impl Actor {
     /// Waits until the agent has written down the turn it just ended: what is still in its memory at SIGTERM is
     /// lost (seen on a busy machine, where a conversation could not be resumed).
     pub(super) async fn wait_for_transcript(&mut self) {
-        let Some(ended) = self.turn_ended else { return };
-        let Some(path) = self.known.row.transcript_path.clone() else { return };
-        let until = ended + TRANSCRIPT_LAG_MAX;
-        let is_written = || {
-            let modified = std::fs::metadata(&path).and_then(|facts| facts.modified()).ok();
-            let age = modified.and_then(|moment| moment.elapsed().ok());
-            age.is_some_and(|age| age < ended.elapsed())
-        };
-        while !is_written() && Instant::now() < until {
+        while let Some(ended) = self.turn_to_write
+            && Instant::now() < ended + TRANSCRIPT_LAG_MAX
+        {
             self.follow_transcript();
             // The folder may not be there yet, and then cannot be watched.
-            let look_again = until.min(Instant::now() + TRANSCRIPT_LOOK_PAUSE);
+            let look_again = Instant::now() + TRANSCRIPT_LOOK_PAUSE;
             let _either = tokio::time::timeout_at(look_again, changed(&mut self.watches.transcript)).await;
+            self.read_transcript().await;
         }
-        self.read_transcript().await;
     }
 
     /// Whether there is anything in a transcript to go on with.
@@ -192,6 +186,7 @@ impl Actor {
                     self.known.input_is_dirty |= happening == Happening::Interrupted;
                     self.happen_or_log(&[happening], None).await;
                 }
+                Note::TurnWritten => self.turn_to_write = None,
                 Note::PromptQueued { text } => self.signal(Signal::PromptQueued { text }),
             }
         }
