@@ -227,24 +227,9 @@ impl Screen {
     /// About what a screen shows at the end of the recording, from its last output alone: reading all of it
     /// takes a third of a second when it is full.
     pub fn from_last_output(folder: &Path, cols: u16, rows: u16) -> Result<Self> {
-        let mut cursor = Cursor::at_start(folder);
-        cursor.skip_to_last_segments(2)?; // the last one may have just begun
-        let mut last = Vec::new();
-        loop {
-            match cursor.next()? {
-                Read::Frame { frame: Frame::Output(output), .. } => {
-                    last.extend_from_slice(&output);
-                    if last.len() > 2 * LAST_OUTPUT {
-                        last.drain(..last.len() - LAST_OUTPUT);
-                    }
-                }
-                Read::Frame { .. } | Read::Lost(_) => {}
-                Read::End => break,
-            }
-        }
         let mut screen = Self::new(folder, cols, rows);
-        screen.feed(&last[last.len().saturating_sub(LAST_OUTPUT)..]);
-        screen.cursor = cursor;
+        screen.cursor.skip_to_last_segments(2)?; // the last one may have just begun
+        screen.catch_up_with_end()?;
         Ok(screen)
     }
 
@@ -270,6 +255,34 @@ impl Screen {
             }
             news = true;
         }
+    }
+
+    /// Takes in everything recorded so far, but draws only the end of a flood: about what the screen shows then.
+    /// Drawing all of it would take a second core from the program that prints.
+    pub fn catch_up_with_end(&mut self) -> Result<()> {
+        let mut last = Vec::new();
+        loop {
+            match self.cursor.next()? {
+                Read::Frame { frame: Frame::Output(output), .. } => {
+                    last.extend_from_slice(&output);
+                    if last.len() > 2 * LAST_OUTPUT {
+                        last.drain(..last.len() - LAST_OUTPUT);
+                    }
+                }
+                Read::Frame { frame: Frame::Resize { cols, rows }, .. } => {
+                    self.feed(&std::mem::take(&mut last));
+                    self.terminal.resize(cols.into(), rows.into());
+                }
+                Read::Frame { frame: Frame::Marker(_), .. } => {}
+                Read::Lost(_) => {
+                    last.clear();
+                    self.clear();
+                }
+                Read::End => break,
+            }
+        }
+        self.feed(&last);
+        Ok(())
     }
 
     fn clear(&mut self) {

@@ -15,10 +15,18 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes taken from tmux at once.
-const READ_SIZE: usize = 64 * 1024;
+const READ_SIZE: usize = 128 * 1024;
+
+/// A read this long is part of a flood: a terminal hands over at most so much at once (Linux: 4,095 bytes).
+const FLOOD_READ: usize = 4095;
+
+/// How long to wait in a flood before the next read, so that it finds more. What a flood costs is the number of
+/// pieces, and the second core is needed by the program that prints.
+const FLOOD_PAUSE: Duration = Duration::from_millis(1);
 
 /// Empties a terminal and all its modes (RIS).
 const TERMINAL_RESET: &[u8] = b"\x1bc";
@@ -85,7 +93,12 @@ impl Recorder {
         loop {
             match pane.read(&mut buffer) {
                 Ok(0) => return Ok(()),
-                Ok(n) => self.keep(&buffer[..n]),
+                Ok(n) => {
+                    self.keep(&buffer[..n]);
+                    if n >= FLOOD_READ {
+                        thread::sleep(FLOOD_PAUSE);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

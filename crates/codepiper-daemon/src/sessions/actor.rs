@@ -154,6 +154,12 @@ impl Actor {
                 Ok(conversation) => self.launch(&conversation, reply).await,
                 Err(refusal) => answer(reply, Err(refusal)),
             },
+            Command::ProcessGone { launch, reply } => {
+                if launch == self.known.process.as_ref().map(|process| process.launch.clone()) {
+                    self.supervisor_gone().await;
+                }
+                answer(reply, Ok(()));
+            }
             Command::Hook { uid, secret, body, reply } => {
                 let outcome = self.hook(uid, &secret, body).await;
                 answer(reply, outcome);

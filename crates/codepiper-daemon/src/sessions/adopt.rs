@@ -7,17 +7,13 @@ use super::actor::Command;
 use super::known::{Known, PaneRecord};
 use super::launch::{Folder, pipe_command};
 use super::model::finish_interrupted_switch;
-use super::{Handle, Sessions};
+use super::Sessions;
 use crate::pane::read_run_file;
 use crate::processes;
-use crate::settings;
 use anyhow::{Context, Result};
-use codepiper_core::hook::Learned;
 use codepiper_core::provider::Provider;
-use codepiper_core::session::{Exit, Happening};
 use codepiper_store::sessions;
 use codepiper_tmux::Pane;
-use serde_json::json;
 
 /// What was found at the start.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,12 +30,11 @@ impl Sessions {
     /// Takes over the sessions on the list.
     pub async fn adopt(&self) -> Result<Adopted> {
         let rows = self.app.store.read(sessions::list).await.context("reading the sessions")?;
-        let come_back = settings::get(&self.app, settings::RESUME_AFTER_REBOOT).await != json!(false);
-        let (panes, come_back) = match self.app.tmux.panes().await {
-            Ok(panes) => (panes, come_back),
+        let panes = match self.app.tmux.panes().await {
+            Ok(panes) => panes,
             Err(error) => {
-                tracing::warn!(%error, "tmux cannot be asked which sessions are there; none is brought back");
-                (Vec::new(), false)
+                tracing::warn!(%error, "tmux cannot be asked which sessions are there");
+                Vec::new()
             }
         };
         let mut adopted = Adopted::default();
@@ -59,21 +54,14 @@ impl Sessions {
                     continue;
                 }
             };
-            self.adopt_one(known, provider, &panes, come_back, &mut adopted).await;
+            self.adopt_one(known, provider, &panes, &mut adopted).await;
             let app = self.app.clone();
             tokio::spawn(async move { finish_interrupted_switch(&app, &id).await });
         }
         Ok(adopted)
     }
 
-    async fn adopt_one(
-        &self,
-        mut known: Known,
-        provider: Provider,
-        panes: &[Pane],
-        come_back: bool,
-        adopted: &mut Adopted,
-    ) {
+    async fn adopt_one(&self, mut known: Known, provider: Provider, panes: &[Pane], adopted: &mut Adopted) {
         let id = known.row.id.clone();
         let name = id.tmux_name();
         let pane = panes.iter().find(|pane| pane.session == name);
@@ -87,60 +75,30 @@ impl Sessions {
         let run_file = read_run_file(&Folder(self.app.config.session_folder(&id)).run_file());
         let run =
             known.process.as_ref().and_then(|process| run_file.filter(|run| run.launch == process.launch));
-        let is_alive =
-            run.as_ref().is_some_and(|run| run.exit.is_none() && processes::is_alive(run.supervisor));
-        let has_ended = run.as_ref().is_some_and(|run| run.exit.is_some());
         if let (Some(process), Some(run)) = (&mut known.process, &run) {
             process.supervisor = Some(run.supervisor);
             process.agent = run.agent;
         }
-        let same_server = match (known.pane(), pane) {
-            (Some(old), Some(pane)) => old.server == pane.server,
-            (Some(old), None) => panes.iter().any(|pane| pane.server == old.server),
-            (None, _) => pane.is_some(),
-        };
-        if let (Some(process), Some(pane)) = (&mut known.process, pane) {
-            process.pane = Some(PaneRecord { id: pane.id.clone(), server: pane.server });
-        }
-        let requested = known.row.end_requested.is_some();
-        let pipe = pipe_command(&self.app, &known);
-        let handle = self.spawn(known, provider);
-        if is_alive || (has_ended && (same_server || requested)) {
-            // Its task reads the run file and hears of the end, if that is what happened.
-            adopted.live += usize::from(is_alive);
-            adopted.ended += usize::from(!is_alive);
-            if let Some(pane) = pane.filter(|pane| is_alive && !pane.piped)
-                && let Err(error) = self.app.tmux.pipe(&pane.id, &pipe).await
-            {
-                tracing::warn!(%error, session = %id, "its output is not recorded");
+        if !run.is_some_and(|run| run.exit.is_none() && processes::is_alive(run.supervisor)) {
+            let launch = known.process.as_ref().map(|process| process.launch.clone());
+            let handle = self.spawn(known, provider);
+            adopted.ended += 1;
+            match handle.ask(|reply| Command::ProcessGone { launch, reply }).await {
+                Ok(()) => adopted.brought_back += usize::from(handle.known().state().is_live()),
+                Err(refusal) => tracing::error!(%refusal, session = %id, "its end could not be stored"),
             }
             return;
         }
-        let is_lost = !same_server && !requested;
-        self.mark_ended(&handle, is_lost, requested).await;
-        adopted.ended += 1;
-        if is_lost && come_back {
-            match handle.ask(|reply| Command::Resume { reply }).await {
-                Ok(()) => adopted.brought_back += 1,
-                Err(refusal) => tracing::warn!(%refusal, session = %id, "a session was not brought back"),
-            }
+        if let (Some(process), Some(pane)) = (&mut known.process, pane) {
+            process.pane = Some(PaneRecord { id: pane.id.clone(), server: pane.server });
         }
-    }
-
-    /// Tells a session that its process is gone without a word.
-    async fn mark_ended(&self, handle: &Handle, is_lost: bool, requested: bool) {
-        let payload = json!({ "exit": Exit::Unseen, "tmuxServerLost": is_lost, "whileDaemonWasDown": true });
-        let happening = Happening::Exited { exit: Exit::Unseen, requested };
-        let told = handle
-            .ask(|reply| Command::Note {
-                happenings: vec![happening],
-                learned: Learned::default(),
-                event: Some(("session", "exited", payload)),
-                reply,
-            })
-            .await;
-        if let Err(refusal) = told {
-            tracing::error!(%refusal, session = %handle.id, "its end could not be stored");
+        let pipe = pipe_command(&self.app, &known);
+        self.spawn(known, provider);
+        adopted.live += 1;
+        if let Some(pane) = pane.filter(|pane| !pane.piped)
+            && let Err(error) = self.app.tmux.pipe(&pane.id, &pipe).await
+        {
+            tracing::warn!(%error, session = %id, "its output is not recorded");
         }
     }
 }

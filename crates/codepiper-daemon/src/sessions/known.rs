@@ -116,7 +116,12 @@ impl Known {
     pub fn from_row(row: SessionRow) -> Result<Self, serde_json::Error> {
         let launch = serde_json::from_value(row.launch.clone())?;
         let process = row.process.clone().map(serde_json::from_value).transpose()?;
-        Ok(Self { row, launch, process, input_is_dirty: false, status_line: None, turn: Turn::Over })
+        // How the turn ended may still be in the spool: an agent that shows itself idle has not been interrupted.
+        let turn = match row.standing.state {
+            State::Running | State::Waiting(_) => Turn::On,
+            State::Starting | State::Idle | State::Stopped { .. } | State::Crashed { .. } => Turn::Over,
+        };
+        Ok(Self { row, launch, process, input_is_dirty: false, status_line: None, turn })
     }
 
     /// The row to store.

@@ -333,6 +333,7 @@ impl Agent {
         let _ = poll(&mut fds, timeout.as_ref());
         let readable = listening && !fds[1].revents().is_empty();
         drop(fds);
+        self.signals.heard();
         if readable {
             self.read_keys();
         } else if self.esc_at.is_some_and(|at| at <= Instant::now()) {

@@ -49,9 +49,14 @@ impl Signals {
         self.wake.as_fd()
     }
 
-    pub(super) fn take(&mut self) -> Arrived {
+    /// Makes the pipe ready to wake us again. To be called before anything is looked at: what comes while we look
+    /// wakes us once more.
+    pub(super) fn heard(&mut self) {
         let mut bytes = [0; 64];
         while matches!(self.wake.read(&mut bytes), Ok(read) if read > 0) {}
+    }
+
+    pub(super) fn take(&self) -> Arrived {
         Arrived {
             resized: self.resized.swap(false, Ordering::SeqCst),
             ended: self.ended.swap(false, Ordering::SeqCst),

@@ -30,6 +30,14 @@ pub enum Command {
         /// When it runs, or why it does not.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// At the daemon's start no process of the session was found. Settles how it ended, and brings it back when
+    /// tmux or the machine went away. Whoever watches its process may have been faster.
+    ProcessGone {
+        /// The launch that was looked for.
+        launch: Option<String>,
+        /// When it is settled.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// A hook event arrived.
     Hook {
         /// The sender's own id of the event.

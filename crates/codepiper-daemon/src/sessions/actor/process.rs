@@ -149,6 +149,8 @@ impl Actor {
     }
 
     pub(super) async fn supervisor_gone(&mut self) {
+        // What the agent last said comes before its end.
+        self.take_spool().await;
         match self.current_run_file() {
             Some(run) if run.exit.is_some() => self.read_run_file().await,
             // Somebody killed the supervisor: nobody else saw the end, and nobody else ends what is left.
@@ -167,10 +169,15 @@ impl Actor {
         let pane = self.known.pane().cloned();
         let name = self.known.row.id.tmux_name();
         let (pane_is_there, server_is_same) = match self.app.tmux.panes().await {
-            Ok(panes) => (
-                panes.iter().any(|pane| pane.session == name),
-                pane.as_ref().is_some_and(|old| panes.iter().any(|pane| pane.server == old.server)),
-            ),
+            Ok(panes) => {
+                let found = panes.iter().find(|pane| pane.session == name);
+                let server_is_same = match (pane, found) {
+                    (Some(old), Some(found)) => old.server == found.server,
+                    (Some(old), None) => panes.iter().any(|pane| pane.server == old.server),
+                    (None, found) => found.is_some(),
+                };
+                (found.is_some(), server_is_same)
+            }
             Err(error) => {
                 // A server that does not answer is there: nothing is brought back on a guess.
                 tracing::warn!(%error, session = %self.known.row.id, "tmux cannot be asked about the end");
@@ -178,7 +185,7 @@ impl Actor {
             }
         };
         // With its server gone, the end is the machine's or tmux's doing, and the session comes back.
-        let lost = requested.is_none() && !pane_is_there && !server_is_same && failure.is_none();
+        let lost = requested.is_none() && !server_is_same && failure.is_none();
         let ended_by_hand = requested.is_none() && !pane_is_there && server_is_same;
         let payload = json!({
             "exit": exit, "requestedBy": requested, "failure": failure, "tmuxServerLost": lost,

@@ -76,8 +76,13 @@ impl Actor {
         &mut self,
         uid: Option<String>,
         at: Timestamp,
-        hook: HookEvent,
+        mut hook: HookEvent,
     ) -> Result<(), Refusal> {
+        // Its hook runs while the turn is still on, and a prompt sent then would become a part of it, with the model
+        // of before (seen on a busy machine). The channel tells when it is over.
+        if self.channel.borrow().is_some() {
+            hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
+        }
         let mut event = self.event("hook", &hook.name, bounded(hook.raw));
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));

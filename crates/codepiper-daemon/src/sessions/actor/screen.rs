@@ -105,7 +105,7 @@ impl Actor {
 
     pub(super) async fn look(&mut self) {
         (self.looks.next, self.looks.last) = (None, Instant::now());
-        let caught_up = self.looks.screen.catch_up();
+        let caught_up = self.looks.screen.catch_up_with_end();
         self.looks.took = self.looks.last.elapsed();
         if let Err(error) = caught_up {
             tracing::warn!(%error, session = %self.known.row.id, "the recording cannot be read");
