@@ -4,9 +4,12 @@
 //! They know nothing of the daemon: files are all that connects them. No runtime, no log, small and quick.
 
 mod recorder;
+mod rest;
 mod supervisor;
 
 pub use recorder::record;
+pub use rest::rest;
+pub(crate) use rest::rest_command;
 pub(crate) use recorder::segments;
 pub use supervisor::supervise;
 

@@ -283,17 +283,21 @@ impl Tmux {
         Ok(pane)
     }
 
-    /// Starts a program in a pane whose earlier program ended, and pipes its output.
-    pub async fn respawn(&self, pane: &str, cwd: &Path, argv: &[String], pipe: &str) -> Result<Pane> {
+    /// Starts a program in a pane whose earlier program ended, and pipes its output when told where to.
+    pub async fn respawn(
+        &self,
+        pane: &str,
+        cwd: &Path,
+        argv: &[String],
+        pipe: Option<&str>,
+    ) -> Result<Pane> {
         let respawn = Command::new("respawn-pane")
             .args(["-k".to_owned(), "-t".to_owned(), pane.to_owned(), "-c".to_owned()])
             .args([cwd.display().to_string(), "--".to_owned()])
             .args(argv.iter().cloned());
-        let commands = [
-            respawn,
-            Command::new("pipe-pane").args(["-O", "-t", pane, pipe]),
-            Command::new("display-message").args(["-p", "-t", pane, PANE_FORMAT]),
-        ];
+        let mut commands = vec![respawn];
+        commands.extend(pipe.map(|pipe| Command::new("pipe-pane").args(["-O", "-t", pane, pipe])));
+        commands.push(Command::new("display-message").args(["-p", "-t", pane, PANE_FORMAT]));
         let answers = self.run(&commands).await?;
         let text = String::from_utf8_lossy(answers.last().map_or(&[][..], Vec::as_slice)).into_owned();
         text.lines()

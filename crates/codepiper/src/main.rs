@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Some("hook") => return codepiper_daemon::hook_helper::run(),
         Some("status-line") => return codepiper_daemon::status_line::run(arguments),
         Some("pane-supervise") => return codepiper_daemon::pane::supervise(arguments),
+        Some("pane-rest") => return codepiper_daemon::pane::rest(arguments),
         Some("pane-record") => return codepiper_daemon::pane::record(arguments),
         Some("demo-agent") => return demo_agent::run(arguments),
         _ => {}

@@ -9,6 +9,7 @@ use super::{read_run_file, write_whole};
 use crate::processes;
 use codepiper_core::launch::{CompanionFile, LaunchFile, ProcessRef, RunFile};
 use codepiper_core::session::Exit;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -110,6 +111,7 @@ impl Supervisor {
         };
         let exit = self.watch(agent, Duration::from_millis(launch.grace_ms));
         self.end_leftovers();
+        put_terminal_in_order();
         self.run_file.exit = Some(exit);
         self.write(launch)?;
         Ok(exit)
@@ -186,6 +188,20 @@ impl Supervisor {
         debug_assert!(read_run_file(&launch.run_file).is_some());
         Ok(())
     }
+}
+
+/// Takes back the modes that an agent leaves behind when it cannot end by itself: reports of focus and mouse, and
+/// pastes in brackets.
+///
+/// tmux 3.3a tells a pane in focus mode who looks at it, even when it is dead, and dies of that with all its
+/// sessions: an `attach` to a killed Claude Code would end everything (reproduced; `window_pane_update_focus` writes
+/// to the closed pane).
+fn put_terminal_in_order() {
+    const MODES_OFF: &[u8] = b"\x1b[?1004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m";
+    // Not to wait for a person who stopped the output with ctrl+s.
+    let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let terminal = rustix::fs::open("/dev/tty", flags, Mode::empty());
+    let _hung_up = terminal.and_then(|terminal| rustix::io::write(terminal, MODES_OFF));
 }
 
 fn receive(signals: &Receiver<i32>, wait: Option<Duration>) -> Result<i32, RecvTimeoutError> {

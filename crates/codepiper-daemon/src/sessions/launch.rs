@@ -209,7 +209,7 @@ pub(super) async fn start(app: &App, known: &Known, prepared: &Prepared) -> Resu
     let pane = match old {
         Some(old) => {
             app.tmux.adopt(&name);
-            app.tmux.respawn(&old.id, cwd, &prepared.argv, &prepared.pipe).await
+            app.tmux.respawn(&old.id, cwd, &prepared.argv, Some(&prepared.pipe)).await
         }
         None => {
             let new = NewSession {

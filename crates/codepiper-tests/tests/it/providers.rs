@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 /// A small agent of the old school: a prompt, an answer, a question. It knows no hooks.
 const AGENT: &str = r#"
 printf 'welcome\n'
+[ "$1" = focus ] && printf '\033[?1004h'
 while printf 'say> ' && IFS= read -r line; do
     case $line in
         work*) printf 'working hard...\n'; sleep 0.6; printf '\033[1A\033[2Kdone %s\n' "$line" ;;
@@ -102,5 +103,29 @@ async fn every_provider_is_listed_with_what_it_can_do_and_how_to_get_it() {
     for provider in providers {
         let is_demo = provider["id"] == "demo";
         assert_eq!(provider["install"].as_str().unwrap().is_empty(), is_demo, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_killed_agent_in_focus_mode_does_not_end_tmux() {
+    let (lab, keeper) = lab().await;
+    for who in ["agent", "supervisor"] {
+        let body = json!({
+            "provider": "oldtimer", "cwd": lab.project(), "args": [lab.path("agent.sh"), "focus"],
+        });
+        let id = lab.session(body).await;
+        lab.wait_for_state(&id, "idle").await;
+        let run = std::fs::read(lab.path(&format!("home/sessions/{id}/run.json"))).unwrap();
+        let run: Value = serde_json::from_slice(&run).unwrap();
+        let pid = rustix::process::Pid::from_raw(run[who]["pid"].as_i64().unwrap() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        lab.wait_for_state(&id, "crashed").await;
+
+        let name = format!("=codepiper-{id}");
+        lab.tmux(["-C", "attach-session", "-t", &name]);
+        let shown = lab.tmux(["capture-pane", "-p", "-t", &format!("{name}:")]);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(shown.contains("say>"), "the {who} was killed; shown: {shown:?}");
+        assert_eq!(lab.show(&keeper).await["state"], "idle");
     }
 }

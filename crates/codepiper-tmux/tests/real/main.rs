@@ -191,7 +191,7 @@ async fn a_dead_pane_is_used_again() {
     let argv = ["sh".to_owned(), "-c".to_owned(), format!("printf again; {}; sleep 60", lab.signal("up"))];
     let out = lab.path("second.out");
     let pipe = format!("exec cat >> {}", out.display());
-    let second = lab.tmux.respawn(&first.id, lab.folder.path(), &argv, &pipe).await.unwrap();
+    let second = lab.tmux.respawn(&first.id, lab.folder.path(), &argv, Some(&pipe)).await.unwrap();
     lab.wait_for("up").await;
     assert_eq!((second.id.as_str(), second.dead), (first.id.as_str(), false));
     lab.tmux.resize("r", 80, 24).await.unwrap();

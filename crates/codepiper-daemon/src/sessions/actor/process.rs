@@ -1,7 +1,7 @@
 //! The process of a session: its start, what its supervisor notes of it, its end.
 
 use super::{Actor, EndKind, Reply, Watches, answer};
-use crate::pane::read_run_file;
+use crate::pane::{self, read_run_file};
 use crate::processes;
 use crate::sessions::{OpenChannel, internal, launch};
 use crate::settings;
@@ -156,6 +156,7 @@ impl Actor {
             // Somebody killed the supervisor: nobody else saw the end, and nobody else ends what is left.
             _ => {
                 self.kill_everything();
+                self.lay_to_rest().await;
                 self.exited(Exit::Unseen, None).await;
             }
         }
@@ -280,7 +281,21 @@ impl Actor {
     pub(super) async fn end_by_force(&mut self) {
         tracing::warn!(session = %self.known.row.id, "the supervisor did not end the session in time");
         self.kill_everything();
+        self.lay_to_rest().await;
         self.exited(Exit::Signal(Kill::KILL.as_raw()), None).await;
+    }
+
+    /// Puts a fresh terminal with the last screen in the place of one that its supervisor could not put in order
+    /// (see `pane::supervisor::put_terminal_in_order`, which says what would happen).
+    async fn lay_to_rest(&self) {
+        let name = self.known.row.id.tmux_name();
+        let (Some(old), Ok(panes)) = (self.known.pane(), self.app.tmux.panes().await) else { return };
+        if let Some(pane) = panes.iter().find(|pane| pane.session == name && pane.server == old.server) {
+            let argv = pane::rest_command(&self.app.config.codepiper, &self.folder.recording(), &self.known.row);
+            if let Err(error) = self.app.tmux.respawn(&pane.id, Path::new("/"), &argv, None).await {
+                tracing::warn!(%error, session = %self.known.row.id, "its last screen is not shown");
+            }
+        }
     }
 
     pub(super) fn kill_everything(&self) {
