@@ -8,9 +8,9 @@ mod rest;
 mod supervisor;
 
 pub use recorder::record;
+pub(crate) use recorder::segments;
 pub use rest::rest;
 pub(crate) use rest::rest_command;
-pub(crate) use recorder::segments;
 pub use supervisor::supervise;
 
 use codepiper_core::launch::{LaunchFile, RunFile};

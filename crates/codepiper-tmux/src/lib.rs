@@ -284,13 +284,7 @@ impl Tmux {
     }
 
     /// Starts a program in a pane whose earlier program ended, and pipes its output when told where to.
-    pub async fn respawn(
-        &self,
-        pane: &str,
-        cwd: &Path,
-        argv: &[String],
-        pipe: Option<&str>,
-    ) -> Result<Pane> {
+    pub async fn respawn(&self, pane: &str, cwd: &Path, argv: &[String], pipe: Option<&str>) -> Result<Pane> {
         let respawn = Command::new("respawn-pane")
             .args(["-k".to_owned(), "-t".to_owned(), pane.to_owned(), "-c".to_owned()])
             .args([cwd.display().to_string(), "--".to_owned()])

@@ -3,11 +3,11 @@
 //! Only what our database knows is touched. A `codepiper-…` session of tmux that it does not know belongs to
 //! somebody else: another daemon, another database, a backup.
 
+use super::Sessions;
 use super::actor::Command;
 use super::known::{Known, PaneRecord};
 use super::launch::{Folder, pipe_command};
 use super::model::finish_interrupted_switch;
-use super::Sessions;
 use crate::pane::read_run_file;
 use crate::processes;
 use anyhow::{Context, Result};

@@ -53,7 +53,7 @@ pub async fn create(request: &WorktreeRequest, cwd: &Path, session: &SessionId) 
         return Err(refusal);
     }
     Ok(Worktree {
-        cwd: path.join(&checkout.below),
+        cwd: path.join(&checkout.below).components().collect(), // without a `/` at its end
         repo_root: checkout.main,
         path,
         created_branch: matches!(wanted, Wanted::New { .. }),

@@ -156,6 +156,7 @@ async fn stop(socket: Option<PathBuf>) -> Result<(), Refusal> {
     }
     match health.live_sessions {
         0 => output::done("daemon stopped"),
+        1 => output::done("daemon stopped; 1 session goes on without it"),
         live => output::done(&format!("daemon stopped; {live} sessions go on without it")),
     }
 }

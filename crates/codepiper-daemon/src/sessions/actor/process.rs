@@ -291,7 +291,8 @@ impl Actor {
         let name = self.known.row.id.tmux_name();
         let (Some(old), Ok(panes)) = (self.known.pane(), self.app.tmux.panes().await) else { return };
         if let Some(pane) = panes.iter().find(|pane| pane.session == name && pane.server == old.server) {
-            let argv = pane::rest_command(&self.app.config.codepiper, &self.folder.recording(), &self.known.row);
+            let argv =
+                pane::rest_command(&self.app.config.codepiper, &self.folder.recording(), &self.known.row);
             if let Err(error) = self.app.tmux.respawn(&pane.id, Path::new("/"), &argv, None).await {
                 tracing::warn!(%error, session = %self.known.row.id, "its last screen is not shown");
             }
