@@ -42,7 +42,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let pins = AGENTS.iter().map(|agent| pin(&manifest, agent.package)).collect::<Result<Vec<_>>>()?;
     let all_answer = || -> Result<()> {
         for (agent, version) in AGENTS.iter().zip(&pins) {
-            let said = ask(&binaries(workspace).join(agent.binary))?;
+            let said = ask(&binaries(workspace).join(agent.binary), &target)?;
             ensure!(names(&said, version), "`{}` says `{said}`, pinned is {version}", agent.binary);
             println!("{} {version}", agent.binary);
         }
@@ -81,9 +81,13 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }
 
-fn ask(binary: &Path) -> Result<String> {
+/// What the program says of its version. Codex makes a folder in its home even for that: not in the person's.
+fn ask(binary: &Path, home: &Path) -> Result<String> {
     let output = Command::new(binary)
         .arg("--version")
+        .env("HOME", home)
+        .env_remove("CODEX_HOME")
+        .env_remove("CLAUDE_CONFIG_DIR")
         .output()
         .with_context(|| format!("starting {}", binary.display()))?;
     ensure!(

@@ -4,17 +4,20 @@
 use crate::agents::AgentHome;
 use crate::socket;
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything awaited may take. Only a failing test gets there.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the processes of a session may take to go once they are killed.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A private CodePiper.
 pub struct Lab {
@@ -329,14 +332,20 @@ impl Drop for Lab {
             let _gone = daemon.kill();
             let _gone = daemon.wait();
         }
-        // Supervisors first, so that nothing of an agent outlives the test.
+        // Supervisors first, so that nothing of an agent outlives the test and writes into its folder.
+        let mut ending = Vec::new();
         for entry in std::fs::read_dir(self.path("home/sessions")).into_iter().flatten().flatten() {
             let run = std::fs::read(entry.path().join("run.json")).unwrap_or_default();
             let run: Value = serde_json::from_slice(&run).unwrap_or_default();
             let pid = run["supervisor"]["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32));
             if let (Some(pid), true) = (pid, run["exit"].is_null()) {
                 let _gone = kill_process(pid, Signal::USR1);
+                ending.push(pid);
             }
+        }
+        let patience = Instant::now();
+        while ending.iter().any(|pid| test_kill_process(*pid).is_ok()) && patience.elapsed() < END_TIME_MAX {
+            std::thread::sleep(Duration::from_millis(5)); // somebody else's children
         }
         let _none_was_started = self.tmux(["kill-server"]);
         if std::env::var_os("KEEP_TEST_DIRS").is_some() {
