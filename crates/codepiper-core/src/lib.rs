@@ -9,11 +9,14 @@
 pub mod ids;
 pub mod session;
 
+pub mod approval;
+pub mod gate;
 pub mod hook;
 pub mod provider;
 
 pub mod images;
 pub mod keys;
+pub mod masking;
 pub mod recording;
 
 pub mod launch;

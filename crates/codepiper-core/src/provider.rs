@@ -15,6 +15,7 @@ pub use definition::{BadDefinition, Capabilities, Definition, Dialog, ScreenRule
 pub use environment::{Billing, session_environment};
 pub use screen::{ScreenReading, read_screen};
 
+use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, ToolCall};
 use crate::ids::SessionId;
 use crate::session::{Activity, Happening};
@@ -74,6 +75,21 @@ pub trait Dialect: Send + Sync {
     /// Whether [`Note::TurnWritten`] follows every turn that ends.
     fn tells_turn_is_written(&self) -> bool {
         false
+    }
+
+    /// The gate that a hook of this name stands at, where the agent waits for an answer that decides.
+    fn gate(&self, _event: &str) -> Option<Gate> {
+        None
+    }
+
+    /// What the hook prints to say this. Empty where the agent has no way to be told so: it goes on by its own rules.
+    fn answer(&self, _gate: Gate, _call: &ToolCall, _verdict: &Verdict) -> String {
+        String::new()
+    }
+
+    /// Where a hook can stay open until a person has answered. At any other gate it must be answered at once.
+    fn waits_at(&self) -> Option<Gate> {
+        None
     }
 
     /// What a line of the agent's control channel (Codex's app server) means.

@@ -4,7 +4,10 @@
 //! an answer after the commit, so what was answered survives `kill -9`. The functions of the modules are
 //! plain: they take a transaction or a connection, and a caller puts several into one.
 
+pub mod approvals;
+pub mod audit;
 pub mod events;
+pub mod policies;
 pub mod sessions;
 pub mod settings;
 
@@ -73,6 +76,9 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// A group of writes could not be committed; none of it is stored.
+    #[error("the database did not take the change: {0}")]
+    NotCommitted(String),
     /// A row that had to be there is not.
     #[error("no such {0}")]
     Missing(String),
@@ -238,7 +244,7 @@ fn write_loop(connection: &mut Connection, jobs: &mpsc::Receiver<Job>) {
         for reply in replies {
             reply(match &told {
                 None => Ok(()),
-                Some(why) => Err(StoreError::Corrupt { what: "commit".into(), why: why.clone() }),
+                Some(why) => Err(StoreError::NotCommitted(why.clone())),
             });
         }
     }

@@ -2,6 +2,7 @@
 //! transcript lines mean. Measured with 2.1.197 unless said otherwise.
 
 use super::{Conversation, Definition, Dialect, Launch, Note, Plan, StatusLine};
+use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
 use jiff::Timestamp;
@@ -115,6 +116,41 @@ impl Dialect for Claude {
         }
     }
 
+    fn gate(&self, event: &str) -> Option<Gate> {
+        match event {
+            "PreToolUse" => Some(Gate::ToolUse),
+            "PermissionRequest" => Some(Gate::Question),
+            _ => None,
+        }
+    }
+
+    fn answer(&self, gate: Gate, call: &ToolCall, verdict: &Verdict) -> String {
+        let specific = match (gate, verdict) {
+            (_, Verdict::Nothing) | (Gate::Question, Verdict::Ask { .. }) => return String::new(),
+            (Gate::ToolUse, Verdict::Allow { reason }) => before_use("allow", reason),
+            (Gate::ToolUse, Verdict::Deny { reason }) => before_use("deny", reason),
+            (Gate::ToolUse, Verdict::Ask { reason }) => before_use("ask", reason),
+            (Gate::ToolUse, Verdict::Answers { answers }) => {
+                let mut allowed = before_use("allow", "answered");
+                allowed["updatedInput"] = with_answers(call, answers);
+                allowed
+            }
+            (Gate::Question, Verdict::Allow { .. }) => on_question(json!({ "behavior": "allow" })),
+            (Gate::Question, Verdict::Deny { reason }) => {
+                on_question(json!({ "behavior": "deny", "message": reason }))
+            }
+            (Gate::Question, Verdict::Answers { answers }) => {
+                on_question(json!({ "behavior": "allow", "updatedInput": with_answers(call, answers) }))
+            }
+        };
+        json!({ "hookSpecificOutput": specific }).to_string()
+    }
+
+    /// `PermissionRequest` runs beside the dialog, and whichever is answered first wins (measured, 2.1.197).
+    fn waits_at(&self) -> Option<Gate> {
+        Some(Gate::Question)
+    }
+
     fn state_folder(&self, environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
         home(environment).map(|home| home.join("sessions"))
     }
@@ -197,6 +233,26 @@ impl Dialect for Claude {
 pub fn stands_in_input(screen: &[String], text: &str) -> bool {
     let typed = |line: &str| line.strip_prefix('❯').is_some_and(|typed| typed.trim() == text.trim());
     screen.windows(2).any(|lines| typed(&lines[0]) && lines[1].starts_with('─'))
+}
+
+fn before_use(decision: &str, reason: &str) -> Value {
+    json!({
+        "hookEventName": "PreToolUse", "permissionDecision": decision, "permissionDecisionReason": reason,
+    })
+}
+
+fn on_question(decision: Value) -> Value {
+    json!({ "hookEventName": "PermissionRequest", "decision": decision })
+}
+
+/// The input of `AskUserQuestion` with its answers: an update replaces all of it.
+fn with_answers(call: &ToolCall, answers: &serde_json::Map<String, Value>) -> Value {
+    let mut input = call.args.clone();
+    if !input.is_object() {
+        input = json!({});
+    }
+    input["answers"] = json!(answers);
+    input
 }
 
 /// `$CLAUDE_CONFIG_DIR`, else `~/.claude`; the demo agent's is `$CODEPIPER_DEMO_HOME`, which only its

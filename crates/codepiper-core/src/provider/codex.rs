@@ -38,6 +38,7 @@ use super::{
     Approval, ApprovalKind, ChannelMessage, Companion, Conversation, Definition, Dialect, Launch, Plan, Told,
     claude::{fill, shell_word},
 };
+use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
 use jiff::Timestamp;
@@ -132,6 +133,38 @@ impl Dialect for Codex {
             name,
             raw: body,
         }
+    }
+
+    fn gate(&self, event: &str) -> Option<Gate> {
+        match event {
+            "PreToolUse" => Some(Gate::ToolUse),
+            "PermissionRequest" => Some(Gate::Question),
+            _ => None,
+        }
+    }
+
+    /// Before a tool runs only a no is understood: a plain allow or ask is reported as a failed hook (measured,
+    /// 0.169.0). A question is answered here by rules only; a person answers it on the channel.
+    fn answer(&self, gate: Gate, _call: &ToolCall, verdict: &Verdict) -> String {
+        let specific = match (gate, verdict) {
+            (Gate::ToolUse, Verdict::Deny { reason }) => json!({
+                "hookEventName": "PreToolUse", "permissionDecision": "deny",
+                "permissionDecisionReason": reason,
+            }),
+            (Gate::Question, Verdict::Allow { .. }) => {
+                json!({ "hookEventName": "PermissionRequest", "decision": { "behavior": "allow" } })
+            }
+            (Gate::Question, Verdict::Deny { reason }) => json!({
+                "hookEventName": "PermissionRequest", "decision": { "behavior": "deny", "message": reason },
+            }),
+            _ => return String::new(),
+        };
+        json!({ "hookSpecificOutput": specific }).to_string()
+    }
+
+    /// The tool waits, and so does the turn: `PermissionRequest` would keep the agent's own dialog away.
+    fn waits_at(&self) -> Option<Gate> {
+        Some(Gate::ToolUse)
     }
 
     fn transcript_folder(&self, environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

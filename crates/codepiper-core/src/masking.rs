@@ -1,0 +1,145 @@
+//! Takes secrets out of what is kept: known values, and what has the look of a key.
+
+use regex::Regex;
+use serde_json::Value;
+use std::sync::LazyLock;
+
+/// What stands in a secret's place.
+pub const MASK: &str = "****";
+
+/// Shorter values are not taken for secrets: they would be found in every other word.
+const SECRET_MIN: usize = 8;
+
+/// Keys and tokens by their makers' forms, and values that are called a secret. The part to mask is the group, or all.
+static SHAPES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        r"\bsk-[A-Za-z0-9_-]{16,}",                       // Anthropic, OpenAI and who follows them
+        r"\b(?:gh[opsur]|glpat|npm|pypi|hf)[_-][A-Za-z0-9_-]{16,}", // GitHub, GitLab, npm, PyPI, Hugging Face
+        r"\bgithub_pat_[A-Za-z0-9_]{20,}",
+        r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",              // Slack
+        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",                 // AWS
+        r"\bAIza[0-9A-Za-z_-]{30,}",                      // Google
+        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", // JSON web tokens
+        r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+        r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@",  // a password in an address
+        r"(?i)\b(?:bearer|basic)\s+([A-Za-z0-9._~+/-]{12,}=*)",
+        r#"(?i)(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["']?\s*[=:]\s*["']?([^\s"'&;|]{6,})"#,
+    ]
+    .into_iter()
+    .map(|shape| Regex::new(shape).expect("the shapes are tested"))
+    .collect()
+});
+
+/// Masks what it knows to be secret.
+#[derive(Clone, Default)]
+pub struct Masker {
+    values: Vec<String>,
+}
+
+impl Masker {
+    /// One that also knows these values.
+    pub fn new(values: impl IntoIterator<Item = String>) -> Self {
+        let mut values: Vec<String> = values.into_iter().filter(|value| value.len() >= SECRET_MIN).collect();
+        // The longest first: one value may begin with another.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        values.dedup();
+        Self { values }
+    }
+
+    /// The text without secrets.
+    pub fn text(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for value in &self.values {
+            if text.contains(value.as_str()) {
+                text = text.replace(value.as_str(), MASK);
+            }
+        }
+        for shape in SHAPES.iter() {
+            if !shape.is_match(&text) {
+                continue;
+            }
+            let masked = shape.replace_all(&text, |found: &regex::Captures<'_>| {
+                let all = found.get(0).expect("the whole match");
+                match found.get(1) {
+                    None => MASK.to_owned(),
+                    Some(part) => {
+                        let (before, after) = (part.start() - all.start(), part.end() - all.start());
+                        format!("{}{MASK}{}", &all.as_str()[..before], &all.as_str()[after..])
+                    }
+                }
+            });
+            text = masked.into_owned();
+        }
+        text
+    }
+
+    /// The value with every text in it masked, and whole texts whose name says that they are secret.
+    pub fn value(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(text)),
+            Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::String(_) if is_secret_name(name) => (name.clone(), Value::from(MASK)),
+                    value => (name.clone(), self.value(value)),
+                })
+                .collect(),
+            plain => plain.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Masker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Masker({} values)", self.values.len())
+    }
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "private_key", "authorization"]
+        .iter()
+        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_looks_like_a_key_is_masked_and_the_rest_is_not() {
+        let masker = Masker::new(["hunter2-hunter2".to_owned(), "short".to_owned()]);
+        let check = |text: &str, expected: &str| assert_eq!(masker.text(text), expected);
+        check("export KEY=sk-ant-api03-AbCdEfGhIjKlMnOpQr", "export KEY=****");
+        check("git push https://me:s3cr3t@host/x", "git push https://me:****@host/x");
+        check("curl -H 'Authorization: Bearer abcdefghijklmnop'", "curl -H 'Authorization: Bearer ****'");
+        check("mysql --password=abcdef1 db", "mysql --password=**** db");
+        check(r#"{"api_key": "abcdef123456"}"#, r#"{"api_key": "****"}"#);
+        check("ghp_abcdefghijklmnopqrstuvwx ok", "**** ok");
+        check("a hunter2-hunter2 b", "a **** b");
+        check("short stays", "short stays");
+        check("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY----- x", "**** x");
+        check("cargo test --workspace", "cargo test --workspace");
+        check("token count: 5", "token count: 5");
+        check("https://example.com/a:b@c", "https://example.com/a:b@c");
+        check("the password is long", "the password is long");
+    }
+
+    #[test]
+    fn names_tell_secrets_inside_values() {
+        let masked = Masker::default().value(
+            &json!({"token": "x", "client_secret": "y", "tokens": "z", "n": [1, "sk-aaaaaaaaaaaaaaaaaaaa"]}),
+        );
+        assert_eq!(
+            masked,
+            json!({"token": "****", "client_secret": "****", "tokens": "z", "n": [1, "****"]})
+        );
+    }
+
+    #[test]
+    fn it_does_not_print_what_it_knows() {
+        assert_eq!(format!("{:?}", Masker::new(["hunter2-hunter2".to_owned()])), "Masker(1 values)");
+    }
+}
