@@ -38,6 +38,10 @@ pub const HOOK_SECRET_HEADER: &str = "x-codepiper-secret";
 /// The header that carries the event's own id, so that an event that is sent again counts once.
 pub const HOOK_EVENT_ID_HEADER: &str = "x-codepiper-event-id";
 
+/// The header of the answer to a hook that is to wait: the approval's number in its session. The body is what the hook
+/// prints should nobody be there to wait for.
+pub const HOOK_WAITS_HEADER: &str = "x-codepiper-waits";
+
 /// Columns and rows of a new session.
 pub const SIZE: (u16, u16) = (120, 30);
 

@@ -4,6 +4,7 @@
 //! daemon; what is ours stands beside them. The daemon writes these types, the CLI and the dashboard read
 //! them.
 
+pub mod approvals;
 pub mod defaults;
 pub mod doctor;
 pub mod error;

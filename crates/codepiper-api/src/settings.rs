@@ -14,11 +14,34 @@ pub const RESUME_AFTER_REBOOT: &str = "resumeAfterReboot";
 /// How many hours ended sessions stay on the list.
 pub const ENDED_SESSION_HOURS: &str = "endedSessionHours";
 
+/// How long a question waits for an answer from outside the agent's terminal, in seconds.
+pub const APPROVAL_SECONDS: &str = "approvalSeconds";
+
+/// What becomes of a question that nobody answered in that time.
+pub const APPROVAL_ON_EXPIRY: &str = "approvalOnExpiry";
+
+/// The longest that a question may wait, in seconds: the agents give a hook 7,200.
+pub const APPROVAL_SECONDS_MAX: i64 = 7_000;
+
 /// The longest that ended sessions may stay, in hours: ten years.
 const HOURS_MAX: f64 = 87_600.0;
 
 /// All settings, in alphabetical order.
-pub const SETTINGS: [Setting; 3] = [
+pub const SETTINGS: [Setting; 5] = [
+    Setting {
+        name: APPROVAL_ON_EXPIRY,
+        means: "what a question gets that nobody answered in time: the agent's own `prompt`, or `deny`",
+        default: || json!("prompt"),
+        rule: "must be \"prompt\" or \"deny\"",
+        holds: |value| value == "prompt" || value == "deny",
+    },
+    Setting {
+        name: APPROVAL_SECONDS,
+        means: "seconds that a question waits for an answer from outside the agent's terminal",
+        default: || json!(3_600),
+        rule: "must be a whole number of seconds from 1 to 7,000",
+        holds: |value| value.as_i64().is_some_and(|seconds| (1..=APPROVAL_SECONDS_MAX).contains(&seconds)),
+    },
     Setting {
         name: ENDED_SESSION_HOURS,
         means: "hours that ended sessions stay on the list; fractions count",

@@ -6,6 +6,7 @@ use crate::providers::Providers;
 use crate::watch::Watch;
 use codepiper_store::Store;
 use codepiper_tmux::Tmux;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// The shared parts, in the order they are started.
@@ -22,6 +23,8 @@ pub struct App {
     pub watch: Watch,
     /// Where committed events are announced.
     pub bus: Bus,
+    /// The daemon ends: connections are cut by us.
+    pub is_ending: AtomicBool,
     /// When the daemon was started.
     pub started: Instant,
 }

@@ -6,7 +6,7 @@
 
 use codepiper_api::defaults::{
     HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER, HOOK_SECRET_VARIABLE, HOOK_SESSION_VARIABLE,
-    HOOK_SOCKET_VARIABLE, HOOK_SPOOL_VARIABLE,
+    HOOK_SOCKET_VARIABLE, HOOK_SPOOL_VARIABLE, HOOK_WAITS_HEADER,
 };
 use codepiper_core::hook::HOOK_BODY_MAX;
 use std::fs;
@@ -15,13 +15,23 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long the daemon may take to answer. Far below the agents' own limits (600 s and more).
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The longest answer, in bytes; answers are a line or two.
 const ANSWER_MAX: usize = 1024 * 1024;
+
+/// How long a hook waits for a person's answer, from its start on. Below the agents' limit, after which they go on
+/// without an answer.
+const WAIT_TIME_MAX: Duration = Duration::from_secs(7_100);
+
+/// How long a daemon may be gone while a hook waits where nobody else would ask. It is started anew in a second.
+const DAEMON_GONE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How often to try whether the daemon is back. Nothing tells when a socket appears.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs `codepiper hook`.
 pub fn run() -> ExitCode {
@@ -33,8 +43,15 @@ pub fn run() -> ExitCode {
     let event = Event { id: fresh_id(), session, body };
     let socket = variable(HOOK_SOCKET_VARIABLE).unwrap_or_default();
     let secret = variable(HOOK_SECRET_VARIABLE).unwrap_or_default();
-    match event.deliver(Path::new(&socket), &secret) {
-        Ok(Answer { taken: true, text }) => {
+    let answer = event.deliver(Path::new(&socket), &secret);
+    let answer = match answer {
+        Ok(Answer { waits: Some(number), text, .. }) => {
+            Ok(event.wait(Path::new(&socket), &secret, &number, text))
+        }
+        answer => answer,
+    };
+    match answer {
+        Ok(Answer { taken: true, text, .. }) => {
             if io::stdout().write_all(text.as_bytes()).is_err() {
                 return ExitCode::FAILURE; // the agent hung up on us
             }
@@ -61,7 +78,7 @@ struct Event {
     body: Vec<u8>,
 }
 
-/// Something to tell the daemon of a session.
+/// Something to tell the daemon of a session, or, without a body, to ask.
 pub(crate) struct Post<'a> {
     /// The session.
     pub(crate) session: &'a str,
@@ -72,19 +89,46 @@ pub(crate) struct Post<'a> {
     /// The event's own id; empty for none.
     pub(crate) event_id: &'a str,
     /// What is told.
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Option<&'a [u8]>,
 }
 
 /// What the daemon says to it.
 pub(crate) struct Answer {
     taken: bool,
     text: String,
+    /// The approval to wait for.
+    waits: Option<String>,
 }
 
 impl Event {
     fn deliver(&self, socket: &Path, secret: &str) -> io::Result<Answer> {
         let Event { id, session, body } = self;
-        Post { session, what: "hooks", secret, event_id: id, body }.send(socket, ANSWER_TIME_MAX)
+        Post { session, what: "hooks", secret, event_id: id, body: Some(body) }.send(socket, ANSWER_TIME_MAX)
+    }
+
+    /// Waits until a person has answered, also over an end and a new start of the daemon.
+    fn wait(&self, socket: &Path, secret: &str, number: &str, without_daemon: String) -> Answer {
+        let what = format!("hooks/waits/{}", header_word(number));
+        let began = Instant::now();
+        let mut seen = Instant::now();
+        let patience = match without_daemon.is_empty() {
+            true => WAIT_TIME_MAX,
+            false => DAEMON_GONE_TIME_MAX,
+        };
+        while began.elapsed() < WAIT_TIME_MAX && seen.elapsed() < patience {
+            let ask = Post { session: &self.session, what: &what, secret, event_id: "", body: None };
+            let left = WAIT_TIME_MAX.saturating_sub(began.elapsed()).max(RETRY_PAUSE);
+            let asked = Instant::now();
+            match ask.send(socket, left) {
+                Ok(answer) if answer.taken => return answer,
+                Ok(_refused) => break,
+                // It was there for a while: its end begins now.
+                Err(_) if asked.elapsed() > RETRY_PAUSE => seen = Instant::now(),
+                Err(_) => {}
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
+        Answer { taken: true, text: without_daemon, waits: None }
     }
 
     /// Leaves the event where the daemon finds it at its next start. The name sorts by time.
@@ -108,18 +152,20 @@ impl Post<'_> {
         }
         daemon.set_read_timeout(Some(patience))?;
         daemon.set_write_timeout(Some(patience))?;
+        let method = if self.body.is_some() { "POST" } else { "GET" };
+        let body = self.body.unwrap_or_default();
         let head = format!(
-            "POST /sessions/{}/{} HTTP/1.1\r\nhost: codepiper\r\nconnection: close\r\n\
+            "{method} /sessions/{}/{} HTTP/1.1\r\nhost: codepiper\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n{HOOK_SECRET_HEADER}: {}\r\n\
              {HOOK_EVENT_ID_HEADER}: {}\r\n\r\n",
             header_word(self.session),
             self.what,
-            self.body.len(),
+            body.len(),
             header_word(self.secret),
             header_word(self.event_id),
         );
         let mut message = head.into_bytes();
-        message.extend_from_slice(self.body);
+        message.extend_from_slice(body);
         daemon.write_all(&message)?;
         let mut answer = Vec::new();
         let mut piece = [0; 4096];
@@ -142,15 +188,16 @@ impl Post<'_> {
 fn read_answer(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status: u16 = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let length: usize = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())?;
+    let field = |wanted: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    let length: usize = field("content-length")?.parse().ok()?;
     let text = body.get(..length)?.to_owned();
+    let waits = field(HOOK_WAITS_HEADER).map(str::to_owned);
     match status {
-        200..=299 => Some(Answer { taken: true, text }),
-        400..=499 => Some(Answer { taken: false, text }),
+        200..=299 => Some(Answer { taken: true, text, waits }),
+        400..=499 => Some(Answer { taken: false, text, waits: None }),
         _ => None, // the daemon is in trouble: spool
     }
 }
@@ -185,6 +232,7 @@ mod tests {
         };
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Some((true, "{}")));
         check("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Some((true, "")));
+        check("HTTP/1.1 202 Accepted\r\nX-CodePiper-Waits: 3\r\ncontent-length: 0\r\n\r\n", Some((true, "")));
         check("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", Some((false, "no")));
         check("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{\"cut", None);
         check("HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\nno", None);

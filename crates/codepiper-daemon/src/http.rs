@@ -3,6 +3,7 @@
 //! Whoever reaches the socket is its owner (files are owner-only and the peer's uid is checked), so there is
 //! no login here.
 
+mod approvals;
 mod error;
 mod events;
 mod hooks;
@@ -41,6 +42,9 @@ pub fn router(http: Http) -> Router {
         .route("/providers", get(service::providers))
         .route("/backup", post(service::backup))
         .route("/settings/daemon", get(service::settings).put(service::change_settings))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{id}", get(approvals::get))
+        .route("/approvals/{id}/answer", post(approvals::answer))
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))
@@ -69,6 +73,7 @@ pub fn router(http: Http) -> Router {
         .route("/sessions/{id}/events", get(events::list))
         .route("/sessions/{id}/transcript/events", get(events::transcript))
         .route("/sessions/{id}/hooks", post(hooks::report).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
+        .route("/sessions/{id}/hooks/waits/{number}", get(hooks::wait))
         .route(
             "/sessions/{id}/status-line",
             post(hooks::status_line).layer(DefaultBodyLimit::max(STATUS_LINE_BODY_MAX)),

@@ -24,6 +24,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,6 +67,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         bus: Bus::new(),
         store,
         config,
+        is_ending: AtomicBool::new(false),
         started,
     });
     let sessions = Sessions::new(app.clone());
@@ -96,6 +98,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     retention.abort();
     drop(server);
     remove_own_socket(&app.config.socket);
+    app.is_ending.store(true, Ordering::Relaxed);
     connections.abort_all();
     let drained = tokio::time::timeout(DRAIN_TIME_MAX, async {
         while connections.join_next().await.is_some() {}

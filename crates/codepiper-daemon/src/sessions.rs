@@ -5,6 +5,7 @@
 
 mod actor;
 mod adopt;
+mod approve;
 mod channel;
 mod create;
 mod input;
@@ -13,7 +14,7 @@ mod known;
 mod launch;
 mod model;
 
-pub use actor::{Command, EndKind};
+pub use actor::{Asked, Closed, Closing, Command, EndKind, HookAnswer, Open, Waits};
 pub use create::{check_name, check_size, is_model};
 pub use input::Input;
 pub use known::Known;
@@ -189,6 +190,11 @@ impl Handle {
         let gone = || Refusal::new(Fault::NotFound, format!("session {} has just gone", self.id));
         self.commands.send(command(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Sends a command that nobody waits for. A session that has gone needs none.
+    pub async fn tell(&self, command: Command) {
+        let _gone = self.commands.send(command).await;
     }
 
     /// Puts an input in line and waits until it was taken.

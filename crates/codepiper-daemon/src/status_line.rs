@@ -30,7 +30,7 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     if let (Some(session), Some(socket)) = (variable(HOOK_SESSION_VARIABLE), variable(HOOK_SOCKET_VARIABLE)) {
         let secret = variable(HOOK_SECRET_VARIABLE).unwrap_or_default();
         let post =
-            Post { session: &session, what: "status-line", secret: &secret, event_id: "", body: &body };
+            Post { session: &session, what: "status-line", secret: &secret, event_id: "", body: Some(&body) };
         let _nothing_lost = post.send(Path::new(&socket), ANSWER_TIME_MAX);
     }
     let Some(path) = arguments.next().map(PathBuf::from) else { return ExitCode::SUCCESS };

@@ -75,11 +75,21 @@ pub fn list(
     Ok(found)
 }
 
-/// The highest number that a session has used, 0 for none.
-pub fn last_number(connection: &Connection, session: &SessionId) -> Result<u64> {
-    Ok(connection
-        .prepare_cached("SELECT coalesce(max(number), 0) FROM approvals WHERE session = ?1")?
-        .query_row([session.as_str()], |row| row.get(0))?)
+/// The highest number that each session on the list has used.
+pub fn last_numbers(connection: &Connection) -> Result<Vec<(SessionId, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT session, max(number) FROM approvals
+         WHERE session IN (SELECT id FROM sessions WHERE removed_at IS NULL) GROUP BY session",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut numbers = Vec::new();
+    while let Some(row) = rows.next()? {
+        let session: String = row.get(0)?;
+        let session = SessionId::parse(&session)
+            .map_err(|why| StoreError::Corrupt { what: "approval".into(), why: why.to_string() })?;
+        numbers.push((session, row.get(1)?));
+    }
+    Ok(numbers)
 }
 
 fn read(row: &Row<'_>) -> Result<ApprovalRow> {

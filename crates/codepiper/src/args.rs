@@ -1,6 +1,7 @@
 //! What can be typed: the tree of commands here, the arguments of each in the file of its subject. The comments
 //! are the help that users read.
 
+mod approvals;
 mod daemon;
 mod input;
 mod output;
@@ -8,6 +9,7 @@ mod sessions;
 mod settings;
 mod start;
 
+pub(crate) use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, RestoreArgs};
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
@@ -74,6 +76,8 @@ stands open is answered with no.
 Examples:
   codepiper interrupt a1b2c3d4")]
     Interrupt(OneSession),
+    /// See and answer what waits for you in any session.
+    Approvals(ApprovalsArgs),
     /// Give a session a command that begins with a slash.
     Slash(SlashArgs),
     /// Print what the agent printed.

@@ -1,5 +1,6 @@
 //! The commands, a file each, and what several of them need.
 
+mod approvals;
 mod attach;
 mod backup;
 mod completions;
@@ -64,6 +65,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Attach(args) => attach::run(&args, daemon).await,
         Command::Send(args) => send::run(args, daemon).await,
         Command::Interrupt(args) => interrupt::run(args, daemon).await,
+        Command::Approvals(args) => approvals::run(args, daemon).await,
         Command::Keys(args) => keys::run(args, daemon).await,
         Command::Slash(args) => slash::run(args, daemon).await,
         Command::Tail(args) => tail::run(&args, daemon).await,

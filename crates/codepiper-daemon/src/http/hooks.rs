@@ -2,15 +2,17 @@
 
 use super::Http;
 use super::error::{Answer, Body};
-use crate::sessions::Command;
+use crate::sessions::{Command, Handle, HookAnswer, Waits};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use codepiper_api::Refusal;
-use codepiper_api::defaults::{HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use codepiper_api::defaults::{HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER, HOOK_WAITS_HEADER};
+use codepiper_api::{Fault, Refusal};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 
 /// The longest id an event may bring.
 const EVENT_ID_MAX: usize = 64;
@@ -20,8 +22,52 @@ pub(super) async fn report(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
+) -> Answer<Response> {
+    Ok(match take(&http, &id, &headers, body.to_vec()).await? {
+        HookAnswer::Now(text) => text.into_response(),
+        HookAnswer::Waits { number, without_us } => {
+            (StatusCode::ACCEPTED, [(HOOK_WAITS_HEADER, number.to_string())], without_us).into_response()
+        }
+    })
+}
+
+/// Waits for the answer to an approval: what the hook that asked is to print. It ends with the connection, and then
+/// nobody asks any more.
+pub(super) async fn wait(
+    State(http): State<Http>,
+    Path((id, number)): Path<(String, u64)>,
+    headers: HeaderMap,
 ) -> Answer<String> {
-    take(&http, &id, &headers, body.to_vec()).await.map_err(Into::into)
+    let handle = http.sessions.find(&id)?;
+    let secret = header(&headers, HOOK_SECRET_HEADER).to_owned();
+    let waits = handle.ask(|reply| Command::WaitForApproval { number, secret, reply }).await?;
+    let mut says = match waits {
+        Waits::Closed(says) => return Ok(says),
+        Waits::Open(says) => says,
+    };
+    let mut asker = Asker { http, handle, number, is_answered: false };
+    let said = says.wait_for(Option::is_some).await.map(|said| said.clone().unwrap_or_default());
+    asker.is_answered = true;
+    // The session's task has ended: the next daemon, or nobody, will answer.
+    said.map_err(|_| Refusal::new(Fault::Unreachable, "the session is let go").into())
+}
+
+/// Tells the session when the hook that asks goes away without its answer.
+struct Asker {
+    http: Http,
+    handle: Handle,
+    number: u64,
+    is_answered: bool,
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        // A daemon that ends cuts the connection itself; the hook comes back to the next one.
+        if !self.is_answered && !self.http.app.is_ending.load(Ordering::Relaxed) {
+            let (handle, number) = (self.handle.clone(), self.number);
+            tokio::spawn(async move { handle.tell(Command::HookGone { number }).await });
+        }
+    }
 }
 
 /// What an agent gives its status line. It proves itself like a hook.
@@ -60,7 +106,7 @@ pub(super) async fn report_as_original(
     Ok(Json(json!({ "success": true })))
 }
 
-async fn take(http: &Http, id: &str, headers: &HeaderMap, body: Vec<u8>) -> Result<String, Refusal> {
+async fn take(http: &Http, id: &str, headers: &HeaderMap, body: Vec<u8>) -> Result<HookAnswer, Refusal> {
     let handle = http.sessions.find(id)?;
     let secret = header(headers, HOOK_SECRET_HEADER).to_owned();
     let uid = header(headers, HOOK_EVENT_ID_HEADER);

@@ -3,14 +3,18 @@
 //! Everything that happens to the session comes in here, in order: commands, hooks, changes of its files,
 //! the end of its process. The law to keep: commit, then announce, then answer.
 
+mod approvals;
 mod command;
 mod commit;
+mod gates;
 mod process;
 mod reports;
 mod screen;
 mod watches;
 
+pub use approvals::{Approvals, Asked, Closed, Closing, Open, Waits};
 pub use command::{Command, EndKind};
+pub use gates::HookAnswer;
 
 use super::known::Known;
 use super::launch::Folder;
@@ -19,6 +23,7 @@ use crate::app::App;
 use crate::terminal::Screen;
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::Learned;
+use codepiper_core::masking::Masker;
 use codepiper_core::provider::Provider;
 use codepiper_core::session::Happening;
 use codepiper_store::events::{Appended, StoredEvent};
@@ -47,8 +52,18 @@ pub(super) struct Actor {
     /// When the turn ended that the agent has not written down yet.
     turn_to_write: Option<Instant>,
     ending: Ending,
+    approvals: Approvals,
+    masker: Masker,
     /// Who waits for the first pid, and how long.
     launching: Option<(Reply, Instant)>,
+}
+
+/// An actor's ends of what connects it with the others.
+pub(super) struct Ends {
+    pub(super) publish: watch::Sender<Arc<Known>>,
+    pub(super) signals: broadcast::Sender<Signal>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) channel: watch::Receiver<Option<OpenChannel>>,
 }
 
 /// Who is told how a command ended.
@@ -71,10 +86,8 @@ impl Actor {
         app: Arc<App>,
         known: Known,
         provider: Provider,
-        publish: watch::Sender<Arc<Known>>,
-        signals: broadcast::Sender<Signal>,
-        commands: mpsc::Receiver<Command>,
-        channel: watch::Receiver<Option<OpenChannel>>,
+        approvals: Approvals,
+        Ends { publish, signals, commands, channel }: Ends,
     ) -> Self {
         let folder = Folder(app.config.session_folder(&known.row.id));
         let looks = Looks::new(Screen::new(&folder.recording(), known.row.cols, known.row.rows));
@@ -92,6 +105,8 @@ impl Actor {
             transcript: None,
             turn_to_write: None,
             ending: Ending::default(),
+            approvals,
+            masker: Masker::default(),
             launching: None,
         }
     }
@@ -164,6 +179,23 @@ impl Actor {
                 let outcome = self.hook(uid, &secret, body).await;
                 answer(reply, outcome);
             }
+            Command::WaitForApproval { number, secret, reply } => {
+                let outcome = self.wait_for_question(number, &secret).await;
+                answer(reply, outcome);
+            }
+            Command::HookGone { number } => self.hook_gone(number),
+            Command::OpenApproval { number, reply } => {
+                let outcome = self.open_question(number).await;
+                answer(reply, outcome);
+            }
+            Command::CloseApproval { number, closing, reply } => {
+                let outcome = self.close_question(number, closing).await;
+                answer(reply, outcome);
+            }
+            Command::ChannelAsked { question, message, reply } => {
+                let outcome = self.channel_asked(*question, *message).await;
+                answer(reply, outcome);
+            }
             Command::Look { reply } => {
                 let lines = self.looks.lines().map_err(|error| internal("reading the recording", error));
                 answer(reply, lines);
@@ -200,7 +232,14 @@ impl Actor {
 
     fn next_deadline(&self) -> Option<Instant> {
         let pid_by = self.launching.as_ref().map(|(_, until)| *until);
-        let all = [self.looks.next, self.looks.ready_by(), self.turn_told_by(), self.ending.by, pid_by];
+        let all = [
+            self.looks.next,
+            self.looks.ready_by(),
+            self.turn_told_by(),
+            self.ending.by,
+            self.approvals.due(),
+            pid_by,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -221,6 +260,9 @@ impl Actor {
             && let Some((reply, _)) = self.launching.take()
         {
             answer(reply, Ok(())); // it is starting, slowly
+        }
+        if is_due(self.approvals.due()) {
+            self.mind_questions().await;
         }
         if is_due(self.ending.by) {
             self.end_by_force().await;

@@ -9,7 +9,9 @@ use super::known::Known;
 use super::{Handle, OpenChannel};
 use crate::app::App;
 use crate::codex_channel::CodexChannel;
+use codepiper_core::gate::Verdict;
 use codepiper_core::hook::Learned;
+use codepiper_core::provider::codex::requests;
 use codepiper_core::provider::{ChannelMessage, Told};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,6 +73,35 @@ async fn serve(
                 publish.send_replace(Some(OpenChannel { channel: channel.clone(), thread: thread.clone() }));
             }
         }
+        let asked = match &message.told {
+            Some(Told::Asked(question)) => Some(question.clone()),
+            _ => None,
+        };
+        if let Some(question) = asked {
+            let answered = handle
+                .ask(|reply| Command::ChannelAsked {
+                    question: Box::new(question.clone()),
+                    message: Box::new(message),
+                    reply,
+                })
+                .await;
+            match answered.map(|verdict| by_rule(&verdict)) {
+                Ok(None) => {}
+                Ok(Some(verdict)) => {
+                    // Answering takes a round trip, and messages must be read meanwhile.
+                    let (channel, id) = (channel.clone(), handle.id.clone());
+                    tokio::spawn(async move {
+                        if let Err(error) = channel.answer(&question, &verdict).await {
+                            tracing::warn!(%error, session = %id, "a rule's answer came too late");
+                        }
+                    });
+                }
+                Err(refusal) => {
+                    tracing::warn!(%refusal, session = %handle.id, "a question is only at the terminal");
+                }
+            }
+            continue;
+        }
         let learned = Learned { provider_session: message.thread, ..message.learned };
         let told = handle
             .ask(|reply| Command::Note { happenings: message.happenings, learned, event: None, reply })
@@ -78,6 +109,15 @@ async fn serve(
         if let Err(refusal) = told {
             tracing::warn!(%refusal, session = %handle.id, "a message of the control channel is lost");
         }
+    }
+}
+
+/// What rules say to a question, in the channel's words; `None` leaves it to a person.
+fn by_rule(verdict: &Verdict) -> Option<requests::Verdict> {
+    match verdict {
+        Verdict::Allow { .. } => Some(requests::Verdict::Accept),
+        Verdict::Deny { .. } => Some(requests::Verdict::Decline),
+        Verdict::Nothing | Verdict::Ask { .. } | Verdict::Answers { .. } => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A new session: checks what was asked, stores the row, then starts it. A start that fails takes everything
 //! back but its reason.
 
-use super::actor::{Actor, Command};
+use super::actor::{Actor, Approvals, Command, Ends};
 use super::known::{Known, LaunchRecord, Turn};
 use super::launch::{Folder, fresh_uuid, random};
 use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
@@ -80,7 +80,7 @@ impl Sessions {
             remove_folder(&folder.0);
             return Err(refusal);
         }
-        let handle = self.spawn(known, provider.clone());
+        let handle = self.spawn(known, provider.clone(), Approvals::default());
         let started = handle.ask(|reply| Command::Launch { conversation, reply }).await;
         if let Err(refusal) = started {
             self.forget(&handle).await;
@@ -90,7 +90,7 @@ impl Sessions {
     }
 
     /// Starts the tasks of a session and lists it.
-    pub(super) fn spawn(&self, known: Known, provider: Provider) -> Handle {
+    pub(super) fn spawn(&self, known: Known, provider: Provider, approvals: Approvals) -> Handle {
         let id = known.row.id.clone();
         let (commands, mailbox) = mpsc::channel(MAILBOX_MAX);
         let (inputs, input_line) = mpsc::channel(MAILBOX_MAX);
@@ -105,8 +105,8 @@ impl Sessions {
             signals: signals.clone(),
             channel: channel_rx.clone(),
         };
-        let actor =
-            Actor::new(self.app.clone(), known, provider.clone(), publish, signals, mailbox, channel_rx);
+        let ends = Ends { publish, signals, commands: mailbox, channel: channel_rx };
+        let actor = Actor::new(self.app.clone(), known, provider.clone(), approvals, ends);
         let sessions = self.clone();
         let task = tokio::spawn(actor.run());
         if provider.has_channel() {

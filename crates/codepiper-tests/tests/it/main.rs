@@ -1,5 +1,6 @@
 //! The whole with the demo agent: real binary, real tmux, real SQLite, private to each test.
 
+mod approvals;
 mod doctor;
 mod faults;
 mod providers;

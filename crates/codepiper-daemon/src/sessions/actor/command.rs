@@ -1,8 +1,11 @@
 //! What a session can be told: the one list.
 
+use super::approvals::{Closing, Open, Waits};
+use super::gates::HookAnswer;
 use codepiper_api::Refusal;
+use codepiper_core::gate::Verdict;
 use codepiper_core::hook::Learned;
-use codepiper_core::provider::Conversation;
+use codepiper_core::provider::{Approval, ChannelMessage, Conversation};
 use codepiper_core::session::Happening;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -46,8 +49,47 @@ pub enum Command {
         secret: String,
         /// The body.
         body: Vec<u8>,
-        /// What to print to the agent; empty for no answer.
-        reply: oneshot::Sender<Result<String, Refusal>>,
+        /// What to print to the agent, now or later.
+        reply: oneshot::Sender<Result<HookAnswer, Refusal>>,
+    },
+    /// A hook waits for an approval.
+    WaitForApproval {
+        /// Its number.
+        number: u64,
+        /// What proves the hook.
+        secret: String,
+        /// What it prints, or when that will be known.
+        reply: oneshot::Sender<Result<Waits, Refusal>>,
+    },
+    /// The hook that waited for an approval is gone.
+    HookGone {
+        /// The approval's number.
+        number: u64,
+    },
+    /// Gives an open approval, for whoever answers it.
+    OpenApproval {
+        /// Its number.
+        number: u64,
+        /// It, or why it is not open.
+        reply: oneshot::Sender<Result<Open, Refusal>>,
+    },
+    /// Closes an approval, unless somebody was faster.
+    CloseApproval {
+        /// Its number.
+        number: u64,
+        /// How.
+        closing: Closing,
+        /// When that is stored.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// The agent asks on its control channel.
+    ChannelAsked {
+        /// What.
+        question: Box<Approval>,
+        /// The message it came in.
+        message: Box<ChannelMessage>,
+        /// What rules say to it; `Nothing` leaves it to a person.
+        reply: oneshot::Sender<Result<Verdict, Refusal>>,
     },
     /// Looks at the screen.
     Look {

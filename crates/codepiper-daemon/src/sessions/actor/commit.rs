@@ -6,13 +6,37 @@ use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{Learned, shorten};
 use codepiper_core::session::{Happening, State, step};
+use codepiper_store::approvals::ApprovalRow;
+use codepiper_store::audit::NewEntry;
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
-use codepiper_store::{events, sessions};
+use codepiper_store::{approvals, audit, events, sessions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// What is stored together, beside the session's row. When the first event was known before, none of it is.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) approvals: Vec<ApprovalRow>,
+    pub(super) audit: Vec<NewEntry>,
+    /// Questions that are closed once it is stored: number, and what their hook prints.
+    pub(super) closings: Vec<(u64, String)>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.approvals.is_empty() && self.audit.is_empty()
+    }
+}
+
+impl From<Vec<NewEvent>> for Batch {
+    fn from(events: Vec<NewEvent>) -> Self {
+        Self { events, ..Self::default() }
+    }
+}
 
 impl Actor {
     /// Applies happenings and what was learned, stores all of it with the event, then announces. The event's
@@ -23,11 +47,26 @@ impl Actor {
         learned: &Learned,
         event: Option<NewEvent>,
     ) -> Result<Option<u64>, Refusal> {
+        self.happen_with(
+            happenings,
+            learned,
+            Batch { events: event.into_iter().collect(), ..Batch::default() },
+        )
+        .await
+    }
+
+    /// The same with more that is to be stored in the same transaction. The number is that of the batch's first event.
+    pub(super) async fn happen_with(
+        &mut self,
+        happenings: &[Happening],
+        learned: &Learned,
+        mut batch: Batch,
+    ) -> Result<Option<u64>, Refusal> {
         let at = Timestamp::now();
-        let mut changed = self.learn(learned);
-        let mut events: Vec<NewEvent> = event.into_iter().collect();
-        let has_event = !events.is_empty();
         let before = self.known.clone();
+        let mut changed = self.learn(learned);
+        let has_event = !batch.events.is_empty();
+        self.close_by_happenings(happenings, &mut batch);
         for happening in happenings {
             if *happening == Happening::Ready && self.must_show_prompt() {
                 self.looks.expect_prompt();
@@ -60,15 +99,26 @@ impl Actor {
                     "from": from, "state": standing.state.word(), "status": standing.state.status(),
                     "reason": standing.reason, "detail": standing.state,
                 });
-                events.push(self.event("session", "state", payload));
+                let event = self.event("session", "state", payload);
+                batch.events.push(event);
                 changed = true;
             }
         }
+        // However it became known: an agent that goes on was answered, and one that is idle asks nothing any more.
+        match (&before.row.standing.state, self.known.state()) {
+            (State::Idle, _) => {}
+            (_, State::Idle) => self.close_by_happenings(&[Happening::TurnEnded], &mut batch),
+            (State::Waiting(open), State::Running) => {
+                let about = Some(open.about.clone());
+                self.close_by_happenings(&[Happening::Answered { about }], &mut batch);
+            }
+            _ => {}
+        }
         changed |= (self.known.turn, self.known.input_is_dirty) != (before.turn, before.input_is_dirty);
-        if events.is_empty() && !changed {
+        if batch.is_empty() && !changed {
             return Ok(None);
         }
-        match self.store(events).await {
+        match self.store(batch).await {
             Ok(appended) if has_event => match appended.first() {
                 Some(Appended::New(seq)) => Ok(Some(*seq)),
                 _ => {
@@ -99,7 +149,8 @@ impl Actor {
 
     /// Stores the session and the events in one transaction, then publishes and announces. When the first
     /// event was known before, nothing is stored at all.
-    pub(super) async fn store(&mut self, new: Vec<NewEvent>) -> Result<Vec<Appended>, Refusal> {
+    pub(super) async fn store(&mut self, batch: impl Into<Batch>) -> Result<Vec<Appended>, Refusal> {
+        let Batch { events: new, approvals: questions, audit: entries, closings } = batch.into();
         self.known.row.updated_at = Timestamp::now();
         let row = self.known.to_row();
         let for_store = new.clone();
@@ -115,6 +166,12 @@ impl Actor {
                         return Ok(appended);
                     }
                 }
+                for question in &questions {
+                    approvals::put(tx, question)?;
+                }
+                for entry in &entries {
+                    audit::append(tx, entry)?;
+                }
                 sessions::update(tx, &row)?;
                 Ok(appended)
             })
@@ -127,6 +184,10 @@ impl Actor {
                 }
             })?;
         self.publish.send_replace(Arc::new(self.known.clone()));
+        let is_stored = !matches!(appended.first(), Some(Appended::Known(_)));
+        for (number, says) in closings.into_iter().filter(|_| is_stored) {
+            self.approvals.forget(number, &says);
+        }
         for (event, outcome) in new.into_iter().zip(&appended) {
             if let Appended::New(seq) = outcome {
                 self.app.bus.announce(StoredEvent { seq: *seq, event });

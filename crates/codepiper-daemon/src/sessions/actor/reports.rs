@@ -1,5 +1,7 @@
 //! What the agent reports: hooks, also those from the spool, its status line, its state file, its transcript.
 
+use super::commit::Batch;
+use super::gates::HookAnswer;
 use super::{Actor, changed};
 use crate::sessions::Signal;
 use crate::sessions::known::Turn;
@@ -39,11 +41,16 @@ impl Actor {
         uid: Option<String>,
         secret: &str,
         body: Vec<u8>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<HookAnswer, Refusal> {
         self.check_secret(secret)?;
         let event = self.provider.dialect().read_hook(parse_body(&body));
-        self.take_hook(uid, Timestamp::now(), event).await?;
-        Ok(String::new())
+        match self.provider.dialect().gate(&event.name) {
+            Some(gate) => self.at_gate(gate, uid, event).await,
+            None => {
+                self.take_hook(uid, Timestamp::now(), event, Batch::default()).await?;
+                Ok(HookAnswer::Now(String::new()))
+            }
+        }
     }
 
     pub(super) fn check_secret(&self, secret: &str) -> Result<(), Refusal> {
@@ -71,13 +78,14 @@ impl Actor {
         Ok(())
     }
 
-    /// Stores a hook event, once, and what it changes.
+    /// Stores a hook event, once, what it changes, and what else belongs to it. Whether it was new.
     pub(super) async fn take_hook(
         &mut self,
         uid: Option<String>,
         at: Timestamp,
         mut hook: HookEvent,
-    ) -> Result<(), Refusal> {
+        mut batch: Batch,
+    ) -> Result<bool, Refusal> {
         // Its hook runs while the turn is still on, and a prompt sent then would become a part of it, with the model
         // of before (seen on a busy machine). The channel tells when it is over.
         if self.channel.borrow().is_some() {
@@ -86,13 +94,14 @@ impl Actor {
         let mut event = self.event("hook", &hook.name, bounded(hook.raw));
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
-        let seq = self.happen(&hook.happenings, &hook.learned, Some(event)).await?;
+        batch.events.insert(0, event);
+        let seq = self.happen_with(&hook.happenings, &hook.learned, batch).await?;
         if let (Some(event), Some(_)) = (seq, &hook.prompt) {
             self.signal(Signal::PromptTaken { event, by: "hook" });
         }
         self.follow_transcript();
         self.watch_state_folder();
-        Ok(())
+        Ok(seq.is_some())
     }
 
     /// Events from the time when there was no daemon, in their order.
@@ -110,7 +119,7 @@ impl Actor {
             let Ok(body) = std::fs::read(&file) else { continue };
             let hook = self.provider.dialect().read_hook(parse_body(&body));
             let uid = Some(uid.to_owned());
-            if self.take_hook(uid, at.unwrap_or_else(Timestamp::now), hook).await.is_err() {
+            if self.take_hook(uid, at.unwrap_or_else(Timestamp::now), hook, Batch::default()).await.is_err() {
                 return; // stays in the spool
             }
             if let Err(error) = std::fs::remove_file(&file) {

@@ -1,0 +1,216 @@
+//! Hooks whose answer decides: rules first, then a person.
+
+use super::Actor;
+use super::approvals::{Open, Question};
+use super::commit::Batch;
+use crate::settings;
+use codepiper_api::Refusal;
+use codepiper_api::settings::APPROVAL_SECONDS_MAX;
+use codepiper_core::approval::digest;
+use codepiper_core::gate::{Gate, Verdict, Wants};
+use codepiper_core::hook::{HookEvent, Learned, ToolCall, bounded};
+use codepiper_core::provider::{Approval as ChannelQuestion, ChannelMessage};
+use codepiper_core::session::{Happening, Need, Waiting};
+use codepiper_store::audit::NewEntry;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// What a hook gets.
+pub enum HookAnswer {
+    /// It prints this and ends; empty for no answer.
+    Now(String),
+    /// A person is asked.
+    Waits {
+        /// The approval's number.
+        number: u64,
+        /// What the hook prints should there be no daemon any more to wait for.
+        without_us: String,
+    },
+}
+
+/// A decision and why.
+struct Decided {
+    verdict: Verdict,
+    /// Which rule, or what else decided; for the audit.
+    by: Value,
+}
+
+impl Actor {
+    /// Decides a call, stores all of it, and says what the hook prints.
+    pub(super) async fn at_gate(
+        &mut self,
+        gate: Gate,
+        uid: Option<String>,
+        mut hook: HookEvent,
+    ) -> Result<HookAnswer, Refusal> {
+        let began = Instant::now();
+        let Some(call) = hook.tool.clone() else {
+            self.take_hook(uid, Timestamp::now(), hook, Batch::default()).await?;
+            return Ok(HookAnswer::Now(String::new()));
+        };
+        let decided = self.decide(&call);
+        let waits = self.provider.dialect().waits_at() == Some(gate);
+        let asks = match (&decided.verdict, gate) {
+            (Verdict::Ask { reason }, _) => Some(reason.clone()),
+            (Verdict::Nothing, Gate::Question) => Some("the agent asks by its own rules".to_owned()),
+            _ => None,
+        };
+        let mut batch = Batch::default();
+        batch.audit.push(self.decision_entry(&call, gate, &decided, began));
+        match asks.filter(|_| waits) {
+            Some(why) => {
+                let asked_here = matches!(hook.happenings.as_slice(), [Happening::Asked(_)]);
+                let mut waiting = match hook.happenings.first() {
+                    Some(Happening::Asked(waiting)) => waiting.clone(),
+                    _ => Waiting {
+                        need: Need::Permission,
+                        question: call.in_one_line(),
+                        how: String::new(),
+                        about: call.key(),
+                    },
+                };
+                let question =
+                    Question { call, gate: Some(gate), channel: None, about: waiting.about.clone(), why };
+                let open = self.prepare_question(question, self.expires_at().await);
+                waiting.how = how_to_answer(&open);
+                match asked_here {
+                    true => hook.happenings = vec![Happening::Asked(waiting)],
+                    false => hook.happenings.push(Happening::Asked(waiting)),
+                }
+                batch.events.push(self.opened_event(&open));
+                batch.approvals.push(open.row.clone());
+                let number = open.row.id.number();
+                if !self.take_hook(uid, Timestamp::now(), hook, batch).await? {
+                    return Ok(HookAnswer::Now(String::new())); // asked before; whoever waits has the number
+                }
+                let without_us = match gate {
+                    // The agent's own dialog still stands.
+                    Gate::Question => String::new(),
+                    Gate::ToolUse => {
+                        let reason = "nobody could be asked: the codepiper daemon is gone".to_owned();
+                        self.provider.dialect().answer(gate, &open.call, &Verdict::Deny { reason })
+                    }
+                };
+                self.add_question(open);
+                Ok(HookAnswer::Waits { number, without_us })
+            }
+            None => {
+                let says = self.provider.dialect().answer(gate, &call, &decided.verdict);
+                if !says.is_empty() {
+                    // Answered before anybody sees a question.
+                    hook.happenings.retain(|happening| !matches!(happening, Happening::Asked(_)));
+                }
+                self.take_hook(uid, Timestamp::now(), hook, batch).await?;
+                Ok(HookAnswer::Now(says))
+            }
+        }
+    }
+
+    /// A question of the control channel. What rules say to it is the answer; `Nothing` means that a person is asked.
+    pub(super) async fn channel_asked(
+        &mut self,
+        question: ChannelQuestion,
+        message: ChannelMessage,
+    ) -> Result<Verdict, Refusal> {
+        let began = Instant::now();
+        let learned = Learned { provider_session: message.thread, ..message.learned };
+        let mut happenings = message.happenings;
+        let about = happenings.iter().find_map(|happening| match happening {
+            Happening::Asked(waiting) => Some(waiting.about.clone()),
+            _ => None,
+        });
+        let Some(about) = about else {
+            self.happen(&happenings, &learned, None).await?;
+            return Ok(Verdict::Nothing);
+        };
+        if let Some(open) = self.question_about(&about) {
+            open.channel = Some(question); // told again after the connection was lost
+            self.happen(&happenings, &learned, None).await?;
+            return Ok(Verdict::Nothing);
+        }
+        let call = question.call.clone().unwrap_or_else(|| ToolCall {
+            tool: format!("{:?}", question.kind),
+            args: question.params.clone(),
+            use_id: None,
+            agent: None,
+        });
+        let mut batch = Batch::default();
+        let decided = self.decide(&call);
+        batch.audit.push(self.decision_entry(&call, Gate::Question, &decided, began));
+        if matches!(decided.verdict, Verdict::Allow { .. } | Verdict::Deny { .. }) && question.call.is_some()
+        {
+            happenings.retain(|happening| !matches!(happening, Happening::Asked(_)));
+            self.happen_with(&happenings, &learned, batch).await?;
+            return Ok(decided.verdict);
+        }
+        let why = match decided.verdict {
+            Verdict::Ask { reason } => reason,
+            _ => "the agent asks by its own rules".to_owned(),
+        };
+        let opening = Question { call, gate: None, channel: Some(question), about, why };
+        let open = self.prepare_question(opening, None);
+        for happening in &mut happenings {
+            if let Happening::Asked(waiting) = happening {
+                waiting.how = how_to_answer(&open);
+            }
+        }
+        batch.events.push(self.opened_event(&open));
+        batch.approvals.push(open.row.clone());
+        self.happen_with(&happenings, &learned, batch).await?;
+        self.add_question(open);
+        Ok(Verdict::Nothing)
+    }
+
+    fn decide(&self, call: &ToolCall) -> Decided {
+        if self.known.launch.dangerous {
+            return Decided { verdict: Verdict::Nothing, by: json!({ "bypass": "dangerous" }) };
+        }
+        if Wants::of(call) != Wants::Permission {
+            return Decided {
+                verdict: Verdict::Nothing,
+                by: json!({ "person": "only a person can answer it" }),
+            };
+        }
+        Decided { verdict: Verdict::Nothing, by: json!({ "fallback": "ask" }) }
+    }
+
+    fn decision_entry(&self, call: &ToolCall, gate: Gate, decided: &Decided, began: Instant) -> NewEntry {
+        let (decision, reason) = match &decided.verdict {
+            Verdict::Nothing => ("none", None),
+            Verdict::Allow { reason } => ("allow", Some(reason)),
+            Verdict::Deny { reason } => ("deny", Some(reason)),
+            Verdict::Ask { reason } => ("ask", Some(reason)),
+            Verdict::Answers { .. } => ("allow", None),
+        };
+        NewEntry {
+            at: Timestamp::now(),
+            session: Some(self.known.row.id.clone()),
+            kind: "decision".into(),
+            tool: Some(call.tool.clone()),
+            decision: Some(decision.into()),
+            body: json!({
+                "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
+                "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
+                "latencyUs": began.elapsed().as_micros() as u64,
+            }),
+        }
+    }
+
+    async fn expires_at(&self) -> Option<Timestamp> {
+        let patience = settings::get(&self.app, settings::APPROVAL_SECONDS).await;
+        let patience = patience.as_i64().unwrap_or(APPROVAL_SECONDS_MAX);
+        Timestamp::now().checked_add(jiff::SignedDuration::from_secs(patience)).ok()
+    }
+}
+
+/// How a person answers from outside, for the session list.
+fn how_to_answer(open: &Open) -> String {
+    let id = &open.row.id;
+    match open.asked.wants {
+        Wants::Permission | Wants::Plan => {
+            format!("`codepiper approvals allow {id}`, `codepiper approvals deny {id}`")
+        }
+        Wants::Answers => format!("`codepiper approvals show {id}` shows how"),
+    }
+}

@@ -1,0 +1,152 @@
+//! Answering a question that waits: by its hook or by the agent's control channel, whichever asked.
+
+use super::{Closed, Closing, Command, Handle, Open};
+use crate::codex_channel::ChannelError;
+use codepiper_api::approvals::{AnswerApproval, Word};
+use codepiper_api::{Fault, Refusal};
+use codepiper_core::approval::{ApprovalId, Reach, Standing};
+use codepiper_core::gate::{Verdict, Wants};
+use codepiper_core::provider::Provider;
+use codepiper_core::provider::codex::requests;
+use serde_json::Value;
+
+/// What an agent is told when the person said nothing.
+const NO: &str = "the user said no";
+
+impl Handle {
+    /// Answers an open question. Comes back when the answer is stored and on its way to the agent.
+    pub async fn answer_approval(
+        &self,
+        provider: &Provider,
+        id: &ApprovalId,
+        answer: &AnswerApproval,
+        by: &str,
+    ) -> Result<(), Refusal> {
+        let number = id.number();
+        let open = self.ask(|reply| Command::OpenApproval { number, reply }).await?;
+        check(&open, answer)?;
+        let verdict = verdict(&open, answer)?;
+        let says = match (&open.channel, open.asked.gate) {
+            (Some(question), _) => {
+                self.answer_on_channel(id, question, answer).await?;
+                String::new()
+            }
+            (None, Some(gate)) => {
+                let says = provider.dialect().answer(gate, &open.call, &verdict);
+                match (says.is_empty(), &verdict) {
+                    // No answer lets the call go on: that is what a yes means where there is no word for it.
+                    (true, Verdict::Allow { .. }) | (false, _) => says,
+                    (true, _) => return Err(only_at_terminal(id)),
+                }
+            }
+            (None, None) => return Err(only_at_terminal(id)),
+        };
+        let standing = match (&verdict, answer.decision) {
+            (Verdict::Answers { .. }, _) => Standing::Answered,
+            (_, Word::Allow) => Standing::Allowed,
+            (_, Word::Deny) => Standing::Denied,
+        };
+        let closed = Closed { by: by.to_owned(), reach: answer.reach, note: answer.note.clone() };
+        let closing = Closing { standing, closed, says };
+        self.ask(|reply| Command::CloseApproval { number, closing, reply }).await
+    }
+
+    async fn answer_on_channel(
+        &self,
+        id: &ApprovalId,
+        question: &codepiper_core::provider::Approval,
+        answer: &AnswerApproval,
+    ) -> Result<(), Refusal> {
+        let open = self.channel.borrow().clone();
+        let Some(open) = open else { return Err(only_at_terminal(id)) };
+        let verdict = match (answer.decision, answer.reach, &answer.answers) {
+            (Word::Allow, _, Some(answers)) => {
+                let first = answers.values().next().and_then(Value::as_str).unwrap_or_default();
+                requests::Verdict::Say(first.to_owned())
+            }
+            (Word::Allow, Reach::Once, None) => requests::Verdict::Accept,
+            (Word::Allow, Reach::Session | Reach::Always, None) => requests::Verdict::AcceptForSession,
+            (Word::Deny, _, _) => requests::Verdict::Decline,
+        };
+        match open.channel.answer(question, &verdict).await {
+            Ok(()) => Ok(()),
+            Err(ChannelError::NotOpen) => {
+                Err(Refusal::new(Fault::Conflict, format!("approval {id} was answered at the terminal")))
+            }
+            Err(ChannelError::NoSuchAnswer) => {
+                let refusal = format!("approval {id} cannot be answered like this");
+                Err(Refusal::new(Fault::Usage, refusal)
+                    .hint(format!("`codepiper approvals show {id}` shows what it asks")))
+            }
+            Err(error) => {
+                Err(Refusal::new(Fault::Agent, format!("the agent did not take the answer: {error}")))
+            }
+        }
+    }
+}
+
+fn check(open: &Open, answer: &AnswerApproval) -> Result<(), Refusal> {
+    let id = &open.row.id;
+    if answer.digest.as_ref().is_some_and(|digest| *digest != open.row.digest) {
+        let refusal = format!("approval {id} asks something else than was shown");
+        return Err(Refusal::new(Fault::Conflict, refusal)
+            .hint(format!("`codepiper approvals show {id}` shows what it asks now")));
+    }
+    if answer.reach != Reach::Once && open.asked.wants != Wants::Permission {
+        return Err(Refusal::field("reach", "must be `once`: questions and plans are answered one by one"));
+    }
+    Ok(())
+}
+
+fn verdict(open: &Open, answer: &AnswerApproval) -> Result<Verdict, Refusal> {
+    match (answer.decision, open.asked.wants, &answer.answers) {
+        (Word::Deny, ..) => {
+            let note = answer.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
+            let reason = match note {
+                Some(note) => format!("{NO}: {note}"),
+                None => NO.to_owned(),
+            };
+            Ok(Verdict::Deny { reason })
+        }
+        (Word::Allow, Wants::Answers, Some(answers)) => {
+            check_answers(open, answers)?;
+            Ok(Verdict::Answers { answers: answers.clone() })
+        }
+        (Word::Allow, Wants::Answers, None) => {
+            let id = &open.row.id;
+            Err(Refusal::new(Fault::Usage, format!("approval {id} asks a question"))
+                .hint(format!("`codepiper approvals answer {id} …`; `show` has the options")))
+        }
+        (Word::Allow, Wants::Permission | Wants::Plan, _) => {
+            Ok(Verdict::Allow { reason: "allowed by the user".into() })
+        }
+    }
+}
+
+/// Each question that is asked has an answer, and nothing else has one.
+fn check_answers(open: &Open, answers: &serde_json::Map<String, Value>) -> Result<(), Refusal> {
+    let asked: Vec<&str> = open
+        .call
+        .args
+        .get("questions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|question| question.get("question")?.as_str())
+        .collect();
+    if let Some(missing) = asked.iter().find(|question| !answers.contains_key(**question)) {
+        return Err(Refusal::field("answers", format_args!("has no answer to `{missing}`")));
+    }
+    if let Some(foreign) = answers.keys().find(|question| !asked.contains(&question.as_str())) {
+        return Err(Refusal::field("answers", format_args!("answers `{foreign}`, which was not asked")));
+    }
+    match answers.values().all(Value::is_string) {
+        true => Ok(()),
+        false => Err(Refusal::field("answers", "must be texts")),
+    }
+}
+
+fn only_at_terminal(id: &ApprovalId) -> Refusal {
+    Refusal::new(Fault::Conflict, format!("approval {id} can only be answered at the agent's terminal now"))
+        .hint(format!("`codepiper attach {}` shows it", id.session()))
+}
