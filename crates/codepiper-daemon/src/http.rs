@@ -1,7 +1,7 @@
 //! The API on the Unix socket: routes, and how handlers get their input and refuse it.
 //!
-//! Whoever reaches the socket is its owner (files are owner-only and the peer's uid is checked), so there is
-//! no login here.
+//! Whoever reaches the socket has its owner's user id (files are owner-only and the peer's is checked), so there is no
+//! login here. But agents have it too: what descends from a session may only report.
 
 mod approvals;
 mod error;
@@ -13,13 +13,18 @@ mod service;
 mod sessions;
 
 use crate::app::App;
+use crate::caller::Peer;
 use crate::sessions::Sessions;
 use crate::status_line::STATUS_LINE_BODY_MAX;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::HOOK_BODY_MAX;
 use codepiper_core::images::IMAGE_MAX;
+use error::Refused;
 use std::sync::Arc;
 
 /// The largest ordinary body, in bytes: a text of 1,048,576 characters of four bytes, and its JSON.
@@ -36,9 +41,33 @@ pub struct Http {
 
 /// All routes.
 pub fn router(http: Http) -> Router {
+    let for_the_person =
+        for_the_person().route_layer(middleware::from_fn_with_state(http.clone(), must_be_person));
+    for_the_person
+        .merge(for_sessions())
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(http)
+}
+
+/// What a process of a session may ask for too: reports of its own session, which carry its secret.
+fn for_sessions() -> Router<Http> {
     Router::new()
         .route("/health", get(service::health))
         .route("/version", get(service::version))
+        .route("/sessions/{id}/hooks", post(hooks::report).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
+        .route("/sessions/{id}/hooks/waits/{number}", get(hooks::wait))
+        .route(
+            "/sessions/{id}/status-line",
+            post(hooks::status_line).layer(DefaultBodyLimit::max(STATUS_LINE_BODY_MAX)),
+        )
+        .route("/hooks/claude", post(hooks::report_as_original).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
+}
+
+/// Everything else. A route that is added here is closed to agents.
+fn for_the_person() -> Router<Http> {
+    Router::new()
         .route("/providers", get(service::providers))
         .route("/backup", post(service::backup))
         .route("/settings/daemon", get(service::settings).put(service::change_settings))
@@ -72,15 +101,16 @@ pub fn router(http: Http) -> Router {
         .route("/sessions/{id}/recording", get(output::recording))
         .route("/sessions/{id}/events", get(events::list))
         .route("/sessions/{id}/transcript/events", get(events::transcript))
-        .route("/sessions/{id}/hooks", post(hooks::report).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
-        .route("/sessions/{id}/hooks/waits/{number}", get(hooks::wait))
-        .route(
-            "/sessions/{id}/status-line",
-            post(hooks::status_line).layer(DefaultBodyLimit::max(STATUS_LINE_BODY_MAX)),
-        )
-        .route("/hooks/claude", post(hooks::report_as_original).layer(DefaultBodyLimit::max(HOOK_BODY_MAX)))
-        .fallback(error::no_such_route)
-        .method_not_allowed_fallback(error::wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(http)
+}
+
+/// Refuses processes of sessions. Without a peer there is nobody to trust.
+async fn must_be_person(State(http): State<Http>, request: Request, next: Next) -> Response {
+    let allowed = match request.extensions().get::<Peer>() {
+        Some(peer) => peer.must_be_person(&http.sessions),
+        None => Err(Refusal::new(Fault::Forbidden, "nobody is known at the other end")),
+    };
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => Refused(refusal).into_response(),
+    }
 }

@@ -13,6 +13,7 @@ pub mod status_line;
 
 mod app;
 mod bus;
+mod caller;
 mod http;
 mod log;
 mod processes;

@@ -58,6 +58,53 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Pid> {
         .collect()
 }
 
+/// The process itself, its parent, the parent's parent and so on; at most so many.
+pub fn ancestors(of: u32, at_most: usize) -> Vec<u32> {
+    let mut found = vec![of];
+    #[cfg(target_os = "linux")]
+    while found.len() < at_most {
+        let last = found[found.len() - 1];
+        let parent =
+            fs::read_to_string(format!("/proc/{last}/stat")).ok().and_then(|stat| parent_of_stat(&stat));
+        match parent {
+            Some(parent) if parent > 1 => found.push(parent),
+            _ => break,
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let parents: HashMap<u32, u32> = all().collect();
+        while found.len() < at_most {
+            match parents.get(&found[found.len() - 1]) {
+                Some(parent) if *parent > 1 => found.push(*parent),
+                _ => break,
+            }
+        }
+    }
+    found
+}
+
+/// A variable of the environment that a process was started with; `None` where the system shows no environments.
+pub fn variable_of(pid: u32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = environment.split(|byte| *byte == 0).find_map(|entry| {
+        let (key, value) = entry.split_at(entry.iter().position(|byte| *byte == b'=')?);
+        (key == name.as_bytes()).then(|| value[1..].to_vec())
+    })?;
+    String::from_utf8(value).ok()
+}
+
+/// Clock ticks since boot, of which there are 100 a second on every Linux: the unit of [`start_time`].
+pub fn ticks_since_boot() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        now.tv_sec as u64 * 100 + now.tv_nsec as u64 / 10_000_000
+    }
+    #[cfg(not(target_os = "linux"))]
+    u64::MAX.saturating_sub(1)
+}
+
 /// Pid and parent of every process.
 #[cfg(target_os = "linux")]
 fn all() -> impl Iterator<Item = (u32, u32)> {

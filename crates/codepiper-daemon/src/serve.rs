@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::bus::Bus;
+use crate::caller::Peer;
 use crate::config::Config;
 use crate::http::{Http, router};
 use crate::log;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use codepiper_store::{Durability, Store};
 use codepiper_tmux::Tmux;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::fs::{FlockOperation, flock};
@@ -173,7 +175,12 @@ impl Server {
 }
 
 async fn serve_one(connection: UnixStream, router: axum::Router) {
-    let service = TowerToHyperService::new(router);
+    let peer = Peer::of(&connection);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
     if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await {
         tracing::debug!(%error, "a connection broke off");
     }

@@ -1,6 +1,6 @@
 //! Questions that wait for a person, and every way they can be answered.
 
-use codepiper_tests::lab::Lab;
+use codepiper_tests::lab::{Lab, codepiper};
 use serde_json::{Value, json};
 
 /// A session with an open question, and the question.
@@ -194,4 +194,30 @@ async fn a_hook_waits_only_with_its_own_secret() {
         lab.ask("GET", &format!("/sessions/{id}/hooks/waits/{number}"), Value::Null).await;
     assert_eq!(status, 403, "{refusal}");
     assert_eq!(state(&lab, &approval).await.0, "open");
+}
+
+#[tokio::test]
+async fn a_session_cannot_answer_its_own_question_nor_anything_else() {
+    let lab = Lab::start().await;
+    let (_, approval) = asking(&lab, "RUN: touch own.txt").await;
+    let helper = lab.session(json!({ "provider": "demo", "cwd": lab.project(), "dangerousMode": true })).await;
+    lab.wait_for_state(&helper, "idle").await;
+    let (program, socket) = (codepiper().display(), lab.path("s"));
+    let socket = socket.display();
+    let attempts = [
+        format!("{program} -s {socket} approvals allow {}", id_of(&approval)),
+        format!("{program} -s {socket} settings set approvalSeconds 1"),
+        // Without its environment, without its parents.
+        format!("env -i {program} -s {socket} approvals allow {}", id_of(&approval)),
+        format!("setsid sh -c 'env -i {program} -s {socket} stop {helper}'"),
+        format!("(setsid sh -c '{program} -s {socket} approvals' &) ; sleep 0.3"),
+    ];
+    for (n, attempt) in attempts.iter().enumerate() {
+        let said = lab.project().join(format!("said{n}"));
+        lab.turn(&helper, &format!("RUN: ({attempt}) > {} 2>&1", said.display())).await;
+        let said = std::fs::read_to_string(said).unwrap();
+        assert!(said.contains("sessions may only report"), "{attempt}: {said}");
+    }
+    assert_eq!(state(&lab, &approval).await.0, "open");
+    assert!(!lab.project().join("own.txt").exists());
 }
