@@ -5,6 +5,7 @@
 //! them.
 
 pub mod approvals;
+pub mod audit;
 pub mod defaults;
 pub mod doctor;
 pub mod error;

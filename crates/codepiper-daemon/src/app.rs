@@ -8,6 +8,7 @@ use codepiper_store::Store;
 use codepiper_tmux::Tmux;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// The shared parts, in the order they are started.
 pub struct App {
@@ -23,6 +24,8 @@ pub struct App {
     pub watch: Watch,
     /// Where committed events are announced.
     pub bus: Bus,
+    /// Ticks when the audit log has grown.
+    pub audited: watch::Sender<()>,
     /// The daemon ends: connections are cut by us.
     pub is_ending: AtomicBool,
     /// When the daemon was started.

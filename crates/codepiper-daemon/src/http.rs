@@ -4,6 +4,7 @@
 //! login here. But agents have it too: what descends from a session may only report.
 
 mod approvals;
+mod audit;
 mod error;
 mod events;
 mod hooks;
@@ -74,6 +75,9 @@ fn for_the_person() -> Router<Http> {
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::get))
         .route("/approvals/{id}/answer", post(approvals::answer))
+        .route("/audit", get(audit::list))
+        .route("/audit/verify", get(audit::verify))
+        .route("/policy-decisions", get(audit::as_original))
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))

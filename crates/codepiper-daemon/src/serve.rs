@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Connections at a time. 50 agents with parallel hooks and a few dashboards stay far below.
@@ -69,6 +69,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         bus: Bus::new(),
         store,
         config,
+        audited: watch::Sender::new(()),
         is_ending: AtomicBool::new(false),
         started,
     });

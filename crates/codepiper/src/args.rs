@@ -2,6 +2,7 @@
 //! are the help that users read.
 
 mod approvals;
+mod audit;
 mod daemon;
 mod input;
 mod output;
@@ -10,6 +11,7 @@ mod settings;
 mod start;
 
 pub(crate) use approvals::{ApprovalsArgs, ApprovalsCommand};
+pub(crate) use audit::{AuditArgs, AuditCommand, AuditStyle};
 pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, RestoreArgs};
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
@@ -78,6 +80,8 @@ Examples:
     Interrupt(OneSession),
     /// See and answer what waits for you in any session.
     Approvals(ApprovalsArgs),
+    /// Read the log of decisions, answers and changes of policies, or check that it is whole.
+    Audit(AuditArgs),
     /// Give a session a command that begins with a slash.
     Slash(SlashArgs),
     /// Print what the agent printed.

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attach;
+mod audit;
 mod backup;
 mod completions;
 mod daemon;
@@ -66,6 +67,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Send(args) => send::run(args, daemon).await,
         Command::Interrupt(args) => interrupt::run(args, daemon).await,
         Command::Approvals(args) => approvals::run(args, daemon).await,
+        Command::Audit(args) => audit::run(args, daemon).await,
         Command::Keys(args) => keys::run(args, daemon).await,
         Command::Slash(args) => slash::run(args, daemon).await,
         Command::Tail(args) => tail::run(&args, daemon).await,

@@ -200,7 +200,8 @@ async fn a_hook_waits_only_with_its_own_secret() {
 async fn a_session_cannot_answer_its_own_question_nor_anything_else() {
     let lab = Lab::start().await;
     let (_, approval) = asking(&lab, "RUN: touch own.txt").await;
-    let helper = lab.session(json!({ "provider": "demo", "cwd": lab.project(), "dangerousMode": true })).await;
+    let helper =
+        lab.session(json!({ "provider": "demo", "cwd": lab.project(), "dangerousMode": true })).await;
     lab.wait_for_state(&helper, "idle").await;
     let (program, socket) = (codepiper().display(), lab.path("s"));
     let socket = socket.display();
@@ -220,4 +221,56 @@ async fn a_session_cannot_answer_its_own_question_nor_anything_else() {
     }
     assert_eq!(state(&lab, &approval).await.0, "open");
     assert!(!lab.project().join("own.txt").exists());
+}
+
+#[tokio::test]
+async fn every_decision_and_answer_is_on_record_and_the_record_holds() {
+    let lab = Lab::start().await;
+    let (id, approval) = asking(&lab, "RUN: echo sk-ant-abcdefghijklmnopqrstuvwx > key.txt").await;
+    lab.cli(["approvals", "deny", &id, "--note", "no keys"]);
+    lab.wait_for_state(&id, "idle").await;
+
+    let page = lab.ok("GET", &format!("/audit?session={id}"), Value::Null).await;
+    let entries = page["entries"].as_array().unwrap();
+    let told: Vec<(&str, &str)> = entries
+        .iter()
+        .map(|entry| (entry["kind"].as_str().unwrap(), entry["decision"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("decision", "none"), ("decision", "none"), ("answer", "denied")], "{page}");
+    assert_eq!(entries[1]["body"]["gate"], "question");
+    assert_eq!(entries[2]["body"]["note"], "no keys");
+    assert_eq!(entries[2]["body"]["approval"], approval["id"]);
+    assert!(entries[2]["body"]["waitedMs"].as_i64().is_some_and(|waited| waited >= 0), "{page}");
+    let shown = format!("{page} {}", lab.cli(["audit", &id]));
+    assert!(!shown.contains("sk-ant-abc") && shown.contains("****"), "{shown}");
+
+    assert!(lab.cli(["audit", "verify"]).contains("3 entries hold"));
+    assert_eq!(lab.cli(["audit", &id, "--format", "csv"]).lines().count(), 4);
+    let decisions = lab.ok("GET", &format!("/policy-decisions?sessionId={id}"), Value::Null).await;
+    assert_eq!(decisions["decisions"][0]["decision"], "ask", "{decisions}");
+
+    // Kept when the session goes.
+    lab.ok("POST", &format!("/sessions/{id}/kill"), Value::Null).await;
+    lab.ok("DELETE", &format!("/sessions/{id}"), Value::Null).await;
+    assert_eq!(lab.cli(["audit", &id, "--decision", "denied"]).lines().count(), 1);
+    let (status, _) = lab.ask("GET", "/audit?session=nobody", Value::Null).await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn an_entry_that_was_changed_is_found() {
+    let lab = Lab::start().await;
+    let (id, _) = asking(&lab, "RUN: touch x").await;
+    lab.cli(["approvals", "deny", &id]);
+    lab.wait_for_state(&id, "idle").await;
+    lab.kill_daemon();
+    let database = codepiper_store::Connection::open(lab.path("home/codepiper.db")).unwrap();
+    let spoil = "DROP TRIGGER audit_is_not_edited; UPDATE audit SET decision = 'allow' WHERE seq = 2";
+    database.execute_batch(spoil).unwrap();
+    drop(database);
+    lab.start_daemon();
+    let found = lab.run(["audit", "verify"]);
+    let said = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert_eq!(found.status.code(), Some(5), "{said}");
+    assert!(said.contains("does not hold from entry 2 on"), "{said}");
 }

@@ -15,7 +15,7 @@ Examples:
   codepiper approvals
   codepiper approvals show a1b2c3d4-1
   codepiper approvals allow a1b2c3d4-1
-  codepiper approvals deny a1b2c3d4-1 --note \"use the staging database\"
+  codepiper approvals deny a1b2c3d4-1 --note wrong-database
   codepiper approvals watch"
 )]
 pub(crate) struct ApprovalsArgs {
@@ -76,7 +76,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   codepiper approvals deny a1b2c3d4-1
-  codepiper approvals deny a1b2c3d4-1 --note \"not on Fridays\"")]
+  codepiper approvals deny a1b2c3d4-1 --note wrong-branch")]
     Deny {
         /// The approval, or its session.
         id: String,
@@ -92,7 +92,7 @@ One answer for each question, in their order: the number of an option, its words
 
 Examples:
   codepiper approvals answer a1b2c3d4-1 2
-  codepiper approvals answer a1b2c3d4-1 \"the blue one\"")]
+  codepiper approvals answer a1b2c3d4-1 blue")]
     Answer {
         /// The approval, or its session.
         id: String,

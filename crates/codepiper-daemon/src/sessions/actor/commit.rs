@@ -153,6 +153,7 @@ impl Actor {
         let Batch { events: new, approvals: questions, audit: entries, closings } = batch.into();
         self.known.row.updated_at = Timestamp::now();
         let row = self.known.to_row();
+        let is_audited = !entries.is_empty();
         let for_store = new.clone();
         let appended = self
             .app
@@ -185,6 +186,9 @@ impl Actor {
             })?;
         self.publish.send_replace(Arc::new(self.known.clone()));
         let is_stored = !matches!(appended.first(), Some(Appended::Known(_)));
+        if is_audited {
+            self.app.audited.send_replace(());
+        }
         for (number, says) in closings.into_iter().filter(|_| is_stored) {
             self.approvals.forget(number, &says);
         }
