@@ -12,6 +12,8 @@ pub mod session;
 pub mod hook;
 pub mod provider;
 
+pub mod policy;
+
 pub mod images;
 pub mod keys;
 pub mod recording;
