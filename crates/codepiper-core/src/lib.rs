@@ -14,6 +14,8 @@ pub mod gate;
 pub mod hook;
 pub mod provider;
 
+pub mod policy;
+
 pub mod images;
 pub mod keys;
 pub mod masking;

@@ -1,0 +1,173 @@
+//! Whether words of a shell command name a file that a rule is about.
+
+use super::Action;
+use super::glob::{self, Tok};
+use super::paths;
+use super::pattern::{From, List, PathPattern, Segment};
+use super::rule::{Compiled, Hit, Prepared};
+use super::shell::{Field, Piece, Unknown};
+use std::path::{Path, PathBuf};
+
+/// Whether any of these words names a file of the rule. `cwds`: where relative ones start, empty if unknown.
+pub(super) fn names_one_of(
+    rule: &Compiled,
+    names: &[Field],
+    cwds: &[PathBuf],
+    opens_nothing: bool,
+    call: &Prepared<'_>,
+) -> Hit {
+    let mut best = Hit::No;
+    for name in names {
+        let open = name.pieces.iter().all(|piece| matches!(piece, Piece::Tok(Tok::Char(_))));
+        if opens_nothing && !open {
+            continue;
+        }
+        for start in starts(name) {
+            let hit = rule.files.iter().map(|list| names_file(list, rule.action, &name.after(start), cwds, call));
+            best = best.max(hit.min().unwrap_or(Hit::No));
+            if best == Hit::Yes {
+                return best;
+            }
+        }
+    }
+    best
+}
+
+/// Where in a word a file's name may begin: `--opt=file`, `-ofile`, `@file`, `if=file`, `HEAD:file`.
+fn starts(word: &Field) -> Vec<usize> {
+    let is = |at: usize, wanted: char| word.pieces.get(at) == Some(&Piece::Tok(Tok::Char(wanted)));
+    let mut starts = match (is(0, '-'), is(1, '-')) {
+        (true, true) => Vec::new(),
+        (true, false) => vec![2],
+        _ => vec![0],
+    };
+    starts.extend((0..word.pieces.len()).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1));
+    starts.retain(|start| *start < word.pieces.len());
+    starts.truncate(STARTS_MAX);
+    starts
+}
+
+/// The most places in one word that are looked at. A word with more marks is a text, not a list of files.
+const STARTS_MAX: usize = 16;
+
+/// Whether this word is a file of the list.
+pub(super) fn names_file(
+    list: &List<PathPattern>,
+    action: Action,
+    name: &Field,
+    cwds: &[PathBuf],
+    call: &Prepared<'_>,
+) -> Hit {
+    // Its text as if it were the file's name: right when it is known, and when a wildcard in it is one in
+    // the pattern too.
+    let relative = !name.text.starts_with('/') && !name.text.starts_with("~/");
+    let folders: &[PathBuf] = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
+    if !name.text.is_empty() && folders.iter().any(|cwd| call.view(&name.text, cwd).fits(list, action)) {
+        return if name.has_unknown() { Hit::Maybe } else { Hit::Yes };
+    }
+    let known = name.known().is_some();
+    if known && !(relative && cwds.is_empty()) {
+        return Hit::No;
+    }
+    let overlaps = list.positive.iter().map(|pattern| {
+        if name.has_unknown() || known {
+            end_may_match(pattern, name).into()
+        } else {
+            folders.iter().map(|cwd| glob_may_match(pattern, name, cwd, call)).max().unwrap_or(Hit::No)
+        }
+    });
+    let best = overlaps.max().unwrap_or(Hit::Maybe);
+    if name.has_unknown() || known { best.min(Hit::Maybe) } else { best }
+}
+
+/// For a name whose beginning is unknown: whether its end could be the end of a file of the pattern.
+fn end_may_match(pattern: &PathPattern, name: &Field) -> bool {
+    let harmless = |piece: &Piece| matches!(piece, Piece::Unknown(Unknown::Number | Unknown::ShownElsewhere));
+    if !name.pieces.is_empty() && name.pieces.iter().all(harmless) {
+        return false;
+    }
+    let Some((_, globs)) = pattern.parts() else { return true };
+    let cut = |piece: &Piece| matches!(piece, Piece::Unknown(_) | Piece::Tok(Tok::Char('/')));
+    let from = name.pieces.iter().rposition(cut);
+    let starts_unknown = from.is_some_and(|at| matches!(name.pieces[at], Piece::Unknown(_)));
+    let tail = name.pieces[from.map_or(0, |at| at + 1)..].iter().filter_map(|piece| match piece {
+        Piece::Tok(tok) => Some(tok.clone()),
+        Piece::Unknown(_) => None,
+    });
+    let tail: Vec<Tok> = starts_unknown.then_some(Tok::Star).into_iter().chain(tail).collect();
+    globs.iter().any(|glob| match glob.last() {
+        Some(Segment::One(last)) => glob::overlap(&last.toks(), &tail),
+        Some(Segment::Deep) | None => true,
+    })
+}
+
+/// For a shell's glob: whether a file of the pattern could match it too. `Yes` when the glob says part of
+/// the name the rule is about; a bare `*` is only a maybe.
+fn glob_may_match(pattern: &PathPattern, name: &Field, cwd: &Path, call: &Prepared<'_>) -> Hit {
+    let Some((from, globs)) = pattern.parts() else { return Hit::Maybe };
+    let toks: Vec<Tok> = name
+        .pieces
+        .iter()
+        .filter_map(|piece| if let Piece::Tok(tok) = piece { Some(tok.clone()) } else { None })
+        .collect();
+    let literal = |text: &str| text.chars().map(Tok::Char).collect::<Vec<_>>();
+    let mut segments: Vec<Vec<Tok>> = Vec::new();
+    if toks.first() != Some(&Tok::Char('/')) {
+        segments.extend(paths::segments(cwd).map(|name| literal(&name)));
+    }
+    for segment in toks.split(|tok| *tok == Tok::Char('/')).filter(|segment| !segment.is_empty()) {
+        match () {
+            () if segment == literal(".") => {}
+            () if segment == literal("..") => _ = segments.pop(),
+            () => segments.push(segment.to_vec()),
+        }
+    }
+    let starts_in = |folder: &Path| {
+        let folder: Vec<Vec<Tok>> = paths::segments(folder).map(|name| literal(&name)).collect();
+        segments.starts_with(&folder).then_some(folder.len())
+    };
+    let skip = match from {
+        From::Root => Some(0),
+        From::Cwd => starts_in(&call.cwd),
+        From::Home => call.home.as_deref().and_then(starts_in),
+        From::Name => segments.len().checked_sub(1),
+    };
+    let Some(segments) = skip.and_then(|skip| segments.get(skip..)) else { return Hit::No };
+    let says_some = segments.last().is_some_and(|last| last.iter().any(|tok| matches!(tok, Tok::Char(_))));
+    let hits = globs.iter().filter(|glob| may_walk(glob, segments)).map(|glob| {
+        if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe }
+    });
+    hits.max().unwrap_or(Hit::No)
+}
+
+fn may_walk(pattern: &[Segment], path: &[Vec<Tok>]) -> bool {
+    // reach[j]: the segments so far and the first j of the path have a path in common.
+    let mut reach = vec![false; path.len() + 1];
+    reach[0] = true;
+    for segment in pattern {
+        let mut next = vec![false; path.len() + 1];
+        match segment {
+            Segment::Deep => {
+                let mut any = false;
+                for (j, reached) in reach.iter().enumerate() {
+                    any |= reached;
+                    next[j] = any;
+                }
+            }
+            Segment::One(glob) => {
+                for (j, own) in path.iter().enumerate() {
+                    next[j + 1] = reach[j] && may_be(&glob.toks(), own);
+                }
+            }
+        }
+        reach = next;
+    }
+    reach[path.len()]
+}
+
+fn may_be(pattern: &[Tok], own: &[Tok]) -> bool {
+    // A shell's wildcard takes no leading dot.
+    let hidden = pattern.first() == Some(&Tok::Char('.'));
+    let wild = !matches!(own.first(), Some(Tok::Char(_)));
+    !(hidden && wild) && glob::overlap(pattern, own)
+}

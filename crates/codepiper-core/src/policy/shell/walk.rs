@@ -1,0 +1,618 @@
+//! Walks a script as bash would run it and writes down each part, with what is known of variables, the
+//! working directory, functions and aliases at that point.
+
+use super::super::paths;
+use super::commands as known;
+use super::expand::{self, Field, Value, Variables};
+use super::parse::{self, DEPTH_MAX, Refused, TOO_DEEP};
+use super::script::*;
+use super::words::runs_of;
+use super::wrappers::{self, Wrapped};
+use super::{Form, Part, SHOWN_MAX, What, patched_files, unreadable};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The most parts of one command. Agents' longest scripts have dozens; each is held against every rule.
+const PARTS_MAX: usize = 400;
+
+/// The most working directories that are kept in mind; more are as good as unknown.
+const CWDS_MAX: usize = 4;
+
+const DYNAMIC: Refused = "which command it runs is decided only when it runs";
+
+/// What of a shell's state changes what words mean.
+#[derive(Clone)]
+struct State {
+    variables: Variables,
+    /// Where it may be; empty: unknown.
+    cwds: Vec<PathBuf>,
+    functions: BTreeSet<String>,
+    aliases: BTreeMap<String, String>,
+}
+
+pub(super) struct Walker {
+    base: PathBuf,
+    home: Option<String>,
+    state: State,
+    documents: Vec<Word>,
+    depth: usize,
+    /// In something that may not run.
+    conditional: bool,
+    /// In a block that something is piped into.
+    piped: bool,
+    parts: Vec<Part>,
+}
+
+pub(super) fn walk(command: &str, cwd: &Path, home: Option<&Path>) -> Vec<Part> {
+    let cwd = paths::normal("", cwd, None);
+    let mut walker = Walker {
+        home: home.map(|home| home.to_string_lossy().into_owned()),
+        state: State {
+            variables: BTreeMap::from([("PWD".into(), Value::Known(cwd.to_string_lossy().into_owned()))]),
+            cwds: vec![cwd.clone()],
+            functions: BTreeSet::new(),
+            aliases: BTreeMap::new(),
+        },
+        base: cwd,
+        documents: Vec::new(),
+        depth: 0,
+        conditional: false,
+        piped: false,
+        parts: Vec::new(),
+    };
+    walker.text(command);
+    walker.parts
+}
+
+impl Walker {
+    fn text(&mut self, text: &str) {
+        match parse::read(text, self.depth) {
+            Ok(read) => {
+                let outer = std::mem::replace(&mut self.documents, read.documents);
+                self.deeper(|walker| walker.script(&read.script));
+                self.documents = outer;
+            }
+            Err(why) => self.push(unreadable(text, why, &self.base)),
+        }
+    }
+
+    fn deeper(&mut self, inside: impl FnOnce(&mut Self)) {
+        if self.depth >= DEPTH_MAX {
+            return self.push(unreadable("…", TOO_DEEP, &self.base));
+        }
+        self.depth += 1;
+        inside(self);
+        self.depth -= 1;
+    }
+
+    fn push(&mut self, part: Part) {
+        match self.parts.len() {
+            n if n < PARTS_MAX => self.parts.push(part),
+            PARTS_MAX => self.parts.push(unreadable("…", "it has too many parts", &self.base)),
+            _ => {}
+        }
+    }
+
+    fn script(&mut self, script: &Script) {
+        for list in &script.lists {
+            if self.parts.len() > PARTS_MAX {
+                return;
+            }
+            if list.detached {
+                self.apart(|walker| walker.list(list));
+            } else {
+                self.list(list);
+            }
+        }
+    }
+
+    /// In a process of its own: nothing it sets is left.
+    fn apart(&mut self, inside: impl FnOnce(&mut Self)) {
+        let state = self.state.clone();
+        self.deeper(inside);
+        self.state = state;
+    }
+
+    fn list(&mut self, list: &AndOr) {
+        let before = self.state.cwds.clone();
+        let outer = self.conditional;
+        let mut guarded = false;
+        self.pipeline(&list.first);
+        for (and, pipeline) in &list.rest {
+            self.conditional = true;
+            if *and {
+                self.pipeline(pipeline);
+                continue;
+            }
+            let succeeded = std::mem::replace(&mut self.state.cwds, before.clone());
+            self.pipeline(pipeline);
+            guarded = leaves(pipeline);
+            self.state.cwds = if guarded { succeeded } else { union(&succeeded, &self.state.cwds) };
+        }
+        self.conditional = outer;
+        // `cd x` may have failed, and what follows runs all the same.
+        if !guarded && self.state.cwds != before {
+            self.state.cwds = union(&before, &self.state.cwds);
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) {
+        match pipeline.commands.as_slice() {
+            [one] => self.command(one, false),
+            several => {
+                for (at, command) in several.iter().enumerate() {
+                    self.apart(|walker| walker.command(command, at > 0));
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command, input: bool) {
+        match command {
+            Command::Simple(simple) => self.deeper(|walker| walker.simple(simple, input)),
+            Command::Block { kind, variable, words, bodies, redirects } => {
+                self.block(*kind, variable.as_deref(), words, bodies, input);
+                self.redirects(redirects);
+            }
+            Command::Function { name, body } => {
+                // It runs later, or never, with other variables and elsewhere.
+                let state = self.state.clone();
+                self.state.variables = BTreeMap::from([("HOME".into(), Value::Anything)]);
+                self.state.cwds.clear();
+                self.conditionally(|walker| walker.command(body, input));
+                self.state = state;
+                if !self.conditional {
+                    self.state.functions.insert(name.clone());
+                }
+            }
+        }
+    }
+
+    fn conditionally(&mut self, inside: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.conditional, true);
+        self.deeper(inside);
+        self.conditional = outer;
+    }
+
+    fn block(&mut self, kind: Block, variable: Option<&str>, words: &[Word], bodies: &[Script], input: bool) {
+        self.runs(words);
+        // What is piped into a block reaches some command in it.
+        let outer_piped = self.piped;
+        self.piped |= input;
+        match kind {
+            Block::Subshell => self.apart(|walker| bodies.iter().for_each(|body| walker.script(body))),
+            Block::Group => self.deeper(|walker| bodies.iter().for_each(|body| walker.script(body))),
+            Block::Test => {
+                let computes = words.iter().any(|word| word.source.contains("[$(") || word.source.contains("[`"));
+                let shown: Vec<&str> = words.iter().map(|word| word.source.as_str()).collect();
+                let mut part = unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
+                if !computes {
+                    (part.unreadable, part.harmless) = (None, true);
+                }
+                self.push(part);
+            }
+            Block::Branches | Block::For => {
+                let before = self.state.clone();
+                if let Some(variable) = variable {
+                    let value = self.loop_value(words);
+                    self.state.variables.insert(variable.to_owned(), value);
+                }
+                self.conditionally(|walker| bodies.iter().for_each(|body| walker.script(body)));
+                self.state.cwds = union(&before.cwds, &self.state.cwds);
+                // What a body set it may also not have set.
+                for (name, value) in &mut self.state.variables {
+                    if before.variables.get(name) != Some(value) {
+                        *value = Value::Anything;
+                    }
+                }
+                for name in before.variables.into_keys() {
+                    self.state.variables.entry(name).or_insert(Value::Anything);
+                }
+                self.state.functions.retain(|name| before.functions.contains(name));
+            }
+        }
+        self.piped = outer_piped;
+    }
+
+    /// What a loop's variable may be; the words themselves become a part.
+    fn loop_value(&mut self, words: &[Word]) -> Value {
+        let mut all = Vec::new();
+        for word in words {
+            match expand::fields(word, &self.state.variables, self.home.as_deref()) {
+                Ok(fields) => all.extend(fields),
+                Err(_) => all.push(Field::unknown(&word.source)),
+            }
+        }
+        let value = match all.as_slice() {
+            [one] if one.known().is_some() => Value::Known(one.text.clone()),
+            [] => Value::Anything,
+            all if all.iter().any(|field| field.has_unknown()) => Value::Anything,
+            _ => Value::ShownElsewhere,
+        };
+        self.mention(all);
+        value
+    }
+
+    fn mention(&mut self, fields: Vec<Field>) {
+        if !fields.is_empty() {
+            let shown: Vec<&str> = fields.iter().map(|field| field.text.as_str()).collect();
+            let shown = crate::hook::shorten(&shown.join(" "), SHOWN_MAX);
+            let cwds = self.state.cwds.clone();
+            self.push(Part { shown, what: What::Words(fields), unreadable: None, harmless: true, cwds });
+        }
+    }
+
+    /// What the expansions in these words run.
+    fn runs(&mut self, words: &[Word]) {
+        for script in words.iter().flat_map(|word| runs_of(word.atoms.clone())) {
+            self.apart(|walker| walker.script(&script));
+        }
+    }
+
+    fn field(&self, word: &Word) -> Field {
+        expand::field(word, &self.state.variables, self.home.as_deref())
+    }
+
+    /// The parts that redirections are; gives the text of a here-document or here-string, and whether
+    /// something comes in.
+    fn redirects(&mut self, redirects: &[Redirect]) -> (Option<Field>, bool) {
+        let (mut here, mut input) = (None, false);
+        for redirect in redirects {
+            self.runs(std::slice::from_ref(&redirect.target));
+            let name = self.field(&redirect.target);
+            let kinds: &[bool] = match redirect.kind {
+                RedirectKind::Descriptor => &[],
+                RedirectKind::Here => {
+                    let document = redirect.document.and_then(|at| self.documents.get(at)).cloned();
+                    here = Some(match &document {
+                        Some(document) => {
+                            self.runs(std::slice::from_ref(document));
+                            expand::field(document, &self.state.variables, None)
+                        }
+                        None => name.clone(),
+                    });
+                    &[]
+                }
+                RedirectKind::Read => &[false],
+                RedirectKind::Write => &[true],
+                RedirectKind::Both => &[false, true],
+            };
+            input |= redirect.kind == RedirectKind::Read;
+            // `< <(…)`: what runs in it is a part already.
+            let is_process = matches!(redirect.target.atoms.as_slice(), [Atom::Process { .. }]);
+            let is_device = name.known().is_some_and(|name| {
+                matches!(name, "/dev/null" | "/dev/stdout" | "/dev/stderr" | "/dev/stdin" | "/dev/tty")
+                    || name.starts_with("/dev/fd/") && !name.contains("..")
+            });
+            for writes in kinds.iter().filter(|_| !is_process && !is_device) {
+                let cwds = self.state.cwds.clone();
+                let shown = format!("{} {}", if *writes { ">" } else { "<" }, name.text);
+                let what = What::File { writes: *writes, is_new: true, name: name.clone() };
+                self.push(Part { shown, what, unreadable: None, harmless: false, cwds });
+            }
+        }
+        (here, input)
+    }
+
+    fn simple(&mut self, simple: &Simple, piped: bool) {
+        self.runs(&simple.words);
+        let mut assigned = Vec::new();
+        for assignment in &simple.assignments {
+            self.runs(&assignment.values);
+            let values: Vec<Field> = assignment.values.iter().map(|word| self.field(word)).collect();
+            let computes = assignment.source.contains("[$(") || assignment.source.contains("[`");
+            let mut text = Field::literal(&format!("{}=", assignment.name));
+            match values.as_slice() {
+                [value] if assignment.plain => {
+                    text.text.push_str(&value.text);
+                    text.pieces.extend(value.pieces.iter().cloned());
+                }
+                _ => text = Field::literal(&assignment.source),
+            }
+            self.mention(values.iter().filter(|value| !value.text.is_empty()).cloned().collect());
+            if computes {
+                self.push(unreadable(&assignment.source, "it computes with text that runs a command", &self.base));
+            }
+            assigned.push((assignment.name.clone(), text, values, assignment.plain));
+        }
+        let (here, input) = self.redirects(&simple.redirects);
+        let mut fields = Vec::new();
+        for word in &simple.words {
+            match expand::fields(word, &self.state.variables, self.home.as_deref()) {
+                Ok(more) => fields.extend(more),
+                Err(why) => return self.push(unreadable(&simple.source, why, &self.base)),
+            }
+        }
+        if !fields.is_empty() {
+            let assignments = assigned.into_iter().map(|(_, text, ..)| text).collect();
+            let run = Run { fields, assignments, source: &simple.source, here, input: input || piped || self.piped };
+            return self.run(run);
+        }
+        for (name, text, values, plain) in assigned {
+            let value = match values.as_slice() {
+                [value] if plain && value.known().is_some() => Value::Known(value.text.clone()),
+                _ => Value::Anything,
+            };
+            let harmless = known::is_shell_variable(&name);
+            self.state.variables.insert(name, value);
+            let mut part = unreadable(&text.text, "", &self.base);
+            part.unreadable = None;
+            part.harmless = harmless;
+            if let What::Command { allowed_by, opens_nothing, .. } = &mut part.what {
+                allowed_by.push(text.text.clone());
+                *opens_nothing = true;
+            }
+            self.push(part);
+        }
+    }
+
+    fn run(&mut self, run: Run<'_>) {
+        let Run { mut fields, mut assignments, source, here, input } = run;
+        let mut facts = Facts { source: source.trim().to_owned(), ..Facts::default() };
+        facts.names = fields.iter().chain(&assignments).cloned().collect();
+        facts.form(&[Field::literal(facts.source.as_str())], &[]);
+        let mut free = true;
+        let mut inside: Vec<Vec<Field>> = Vec::new();
+        let mut scripts: Vec<String> = Vec::new();
+        let first = fields.first().cloned().unwrap_or_default();
+        let mut layers = 0;
+        loop {
+            layers += 1;
+            let Some(head) = fields.first() else { break };
+            // In zsh `=rm` is the path of rm.
+            let plain = head.text.strip_prefix('=').unwrap_or(&head.text);
+            let name = plain.rsplit('/').next().unwrap_or_default().to_owned();
+            if head.known().is_none() || head.assumed || plain != head.text {
+                facts.unreadable.get_or_insert(DYNAMIC);
+            }
+            facts.add(&fields, &assignments, &name, free);
+            if name == "git"
+                && let Some((plain, quiet)) = wrappers::plain_git(&fields)
+            {
+                facts.add(&plain, &assignments, "git", free && quiet);
+            }
+            let words: Vec<&str> = fields.iter().map(|field| field.text.as_str()).collect();
+            let comes_in = input || here.as_ref().is_some_and(|_| !wrappers::SHELLS.contains(&name.as_str()));
+            if let Some(why) = known::runs_unknown(&name, &words, comes_in) {
+                facts.unreadable.get_or_insert(why);
+            }
+            (facts.only_reads, facts.opens_nothing) =
+                (known::only_reads(&name, &words), known::OPEN_NOTHING.contains(&name.as_str()));
+            if known::READ_CODE.contains(&name.as_str()) {
+                let marks = |c: char| c.is_whitespace() || "\"'(){};,<>|=".contains(c);
+                let inside = words.iter().skip(1).flat_map(|word| word.split(marks)).filter(|word| !word.is_empty());
+                facts.names.extend(inside.map(Field::literal));
+            }
+            match wrappers::unwrap(&name, &fields, here.as_ref()) {
+                _ if layers > DEPTH_MAX => {
+                    facts.unreadable = Some(TOO_DEEP);
+                    break;
+                }
+                Wrapped::Nothing => break,
+                Wrapped::Command { fields: next, assignments: more, free: still } => {
+                    free &= still;
+                    assignments.extend(more);
+                    fields = next;
+                }
+                Wrapped::Script { text, free: still } => {
+                    match text.known() {
+                        Some(_) if !text.assumed => facts.harmless = free && still && risky(&assignments) == 0,
+                        Some(_) | None => _ = facts.unreadable.get_or_insert(DYNAMIC),
+                    }
+                    scripts.extend(text.known().map(str::to_owned));
+                    break;
+                }
+                Wrapped::Also { commands, scripts: more } => {
+                    inside = commands;
+                    scripts.extend(more.iter().filter_map(Field::known).map(str::to_owned));
+                    if more.iter().any(|text| text.known().is_none()) {
+                        facts.unreadable.get_or_insert(DYNAMIC);
+                    }
+                    break;
+                }
+                Wrapped::Unknown(why) => {
+                    facts.unreadable.get_or_insert(why);
+                    break;
+                }
+            }
+        }
+        let words: Vec<String> = fields.iter().map(|field| field.text.clone()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let Some(rest) = first.known().and_then(|name| self.state.aliases.remove(name)) {
+            let more: Vec<String> = facts.names[1..].iter().map(|field| field.text.clone()).collect();
+            scripts.push(format!("{rest} {}", more.join(" ")));
+        }
+        let calls_function = first.known().is_some_and(|name| self.state.functions.contains(name));
+        facts.harmless |= risky(&assignments) == 0 && (calls_function || known::is_harmless(&words));
+        let cwds = self.state.cwds.clone();
+        self.effects(&mut facts, &fields, &words);
+        let patch = self.patch(&mut facts, &words, here.as_ref());
+        self.push(facts.part(cwds));
+        patch.into_iter().for_each(|part| self.push(part));
+        for command in inside {
+            let source = command.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(" ");
+            let run = Run { fields: command, assignments: Vec::new(), source: &source, here: None, input: true };
+            self.deeper(|walker| walker.run(run));
+        }
+        for script in scripts {
+            let state = (words.first() != Some(&"eval")).then(|| self.state.clone());
+            self.deeper(|walker| walker.text(&script));
+            self.state = state.unwrap_or_else(|| self.state.clone());
+        }
+    }
+
+    /// What the command changes for what follows in the same shell.
+    fn effects(&mut self, facts: &mut Facts, fields: &[Field], words: &[&str]) {
+        match words {
+            ["cd" | "pushd", rest @ ..] => {
+                let options = rest.iter().take_while(|word| matches!(**word, "-L" | "-P" | "-e" | "-@" | "--")).count();
+                let target = match fields.get(1 + options) {
+                    None => self.home.clone(),
+                    Some(field) => field.known().filter(|word| *word != "-" && !field.assumed).map(str::to_owned),
+                };
+                let cwds = &mut self.state.cwds;
+                match target {
+                    Some(target) => {
+                        *cwds = cwds.iter().map(|cwd| paths::normal(&target, cwd, None)).collect();
+                        facts.harmless |= !cwds.is_empty() && cwds.iter().all(|cwd| cwd.starts_with(&self.base));
+                    }
+                    None => cwds.clear(),
+                }
+                let pwd = match cwds.as_slice() {
+                    [one] => Value::Known(one.to_string_lossy().into_owned()),
+                    _ => Value::Anything,
+                };
+                self.state.variables.insert("PWD".into(), pwd);
+                self.state.variables.insert("OLDPWD".into(), Value::Anything);
+            }
+            ["popd", ..] => self.state.cwds.clear(),
+            ["alias", definitions @ ..] => {
+                for (name, text) in definitions.iter().filter_map(|text| text.split_once('=')) {
+                    self.state.aliases.insert(name.to_owned(), text.to_owned());
+                }
+            }
+            ["unset" | "unalias", ..] => {
+                self.state.functions.clear();
+                self.state.variables.clear();
+            }
+            ["source" | "." | "eval", ..] => {
+                self.state.functions.clear();
+                self.state.variables = BTreeMap::from([("HOME".into(), Value::Anything)]);
+                self.state.cwds.clear();
+                if words[0] == "eval" {
+                    // What it runs is walked next and may know where it is.
+                    self.state.cwds = vec![self.base.clone()];
+                }
+            }
+            ["read" | "mapfile" | "readarray" | "getopts" | "printf" | "declare" | "typeset" | "local" | "export" | "readonly", rest @ ..] =>
+            {
+                for word in rest {
+                    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+                    let sets = word.contains('=') && !matches!(words[0], "read" | "printf");
+                    let shown = fields.iter().find(|field| field.text == **word).is_some_and(|field| field.known().is_some());
+                    let keeps = !word.contains('=') && matches!(words[0], "export" | "readonly");
+                    if !keeps {
+                        let value = if sets && shown { Value::Known(value.to_owned()) } else { Value::Anything };
+                        self.state.variables.insert(name.to_owned(), value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn patch(&self, facts: &mut Facts, words: &[&str], here: Option<&Field>) -> Vec<Part> {
+        if !matches!(words.first(), Some(&"apply_patch" | &"applypatch")) {
+            return Vec::new();
+        }
+        let text = words.get(1).copied().or(here.map(|here| here.text.as_str()));
+        match text.and_then(patched_files) {
+            Some(files) => {
+                facts.harmless = true;
+                let part = |(name, is_new): (&str, bool)| Part {
+                    shown: format!("{} {name}", if is_new { "Write" } else { "Edit" }),
+                    what: What::File { writes: true, is_new, name: Field::literal(name) },
+                    unreadable: None,
+                    harmless: false,
+                    cwds: self.state.cwds.clone(),
+                };
+                files.into_iter().map(part).collect()
+            }
+            None => {
+                facts.unreadable.get_or_insert("the patch it applies can't be seen");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// One simple command, expanded.
+struct Run<'a> {
+    fields: Vec<Field>,
+    assignments: Vec<Field>,
+    source: &'a str,
+    here: Option<Field>,
+    input: bool,
+}
+
+/// What is gathered of a command while its layers come off.
+#[derive(Default)]
+struct Facts {
+    forms: Vec<Form>,
+    allowed_by: Vec<String>,
+    source: String,
+    names: Vec<Field>,
+    only_reads: bool,
+    opens_nothing: bool,
+    unreadable: Option<&'static str>,
+    harmless: bool,
+}
+
+impl Facts {
+    fn form(&mut self, fields: &[Field], assignments: &[Field]) -> String {
+        let mut text = String::new();
+        let mut known = None;
+        for field in assignments.iter().chain(fields) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            if known.is_none() && field.known().is_none() {
+                known = Some(text.len() + field.known_prefix().len());
+            }
+            text.push_str(&field.text);
+        }
+        let form = Form { text: text.clone(), known };
+        if !self.forms.contains(&form) {
+            self.forms.push(form);
+        }
+        text
+    }
+
+    fn add(&mut self, fields: &[Field], assignments: &[Field], name: &str, free: bool) {
+        self.form(fields, &[]);
+        let risky: Vec<Field> = assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
+        let text = self.form(fields, &risky);
+        if free && !self.allowed_by.contains(&text) {
+            self.allowed_by.push(text);
+        }
+        let base = Field::literal(name);
+        let by_name: Vec<Field> = std::iter::once(base).chain(fields.iter().skip(1).cloned()).collect();
+        if fields.first().is_some_and(|head| head.known().is_some()) {
+            self.form(&by_name, &[]);
+        }
+    }
+
+    fn part(self, cwds: Vec<PathBuf>) -> Part {
+        let Self { forms, allowed_by, source, names, only_reads, opens_nothing, unreadable, harmless } = self;
+        let shown = crate::hook::shorten(&source, SHOWN_MAX);
+        let harmless = harmless && unreadable.is_none();
+        let what = What::Command { forms, allowed_by, source, names, only_reads, opens_nothing };
+        Part { shown, what, unreadable, harmless, cwds }
+    }
+}
+
+fn is_harmless_assignment(text: &Field) -> bool {
+    let name = text.text.split('=').next().unwrap_or_default();
+    text.known().is_some() && known::HARMLESS_VARIABLES.contains(&name)
+}
+
+fn risky(assignments: &[Field]) -> usize {
+    assignments.iter().filter(|text| !is_harmless_assignment(text)).count()
+}
+
+/// Whether the shell ends here, so that what follows runs only if this did not.
+fn leaves(pipeline: &Pipeline) -> bool {
+    let [Command::Simple(simple)] = pipeline.commands.as_slice() else { return false };
+    let first = simple.words.first().and_then(Word::bare);
+    matches!(first.as_deref(), Some("exit" | "return"))
+}
+
+/// Directories that may be either's; unknown if one is.
+fn union(a: &[PathBuf], b: &[PathBuf]) -> Vec<PathBuf> {
+    if a.is_empty() || b.is_empty() {
+        return Vec::new();
+    }
+    let mut all = a.to_vec();
+    all.extend(b.iter().filter(|path| !a.contains(path)).cloned());
+    if all.len() > CWDS_MAX { Vec::new() } else { all }
+}
