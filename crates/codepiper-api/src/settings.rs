@@ -14,6 +14,9 @@ pub const RESUME_AFTER_REBOOT: &str = "resumeAfterReboot";
 /// How many hours ended sessions stay on the list.
 pub const ENDED_SESSION_HOURS: &str = "endedSessionHours";
 
+/// What happens to a call that no rule decides.
+pub const DEFAULT_POLICY_ACTION: &str = "defaultPolicyAction";
+
 /// How long a question waits for an answer from outside the agent's terminal, in seconds.
 pub const APPROVAL_SECONDS: &str = "approvalSeconds";
 
@@ -27,7 +30,7 @@ pub const APPROVAL_SECONDS_MAX: i64 = 7_000;
 const HOURS_MAX: f64 = 87_600.0;
 
 /// All settings, in alphabetical order.
-pub const SETTINGS: [Setting; 5] = [
+pub const SETTINGS: [Setting; 6] = [
     Setting {
         name: APPROVAL_ON_EXPIRY,
         means: "what a question gets that nobody answered in time: the agent's own `prompt`, or `deny`",
@@ -41,6 +44,13 @@ pub const SETTINGS: [Setting; 5] = [
         default: || json!(3_600),
         rule: "must be a whole number of seconds from 1 to 7,000",
         holds: |value| value.as_i64().is_some_and(|seconds| (1..=APPROVAL_SECONDS_MAX).contains(&seconds)),
+    },
+    Setting {
+        name: DEFAULT_POLICY_ACTION,
+        means: "a call that no rule decides: `ask` leaves it to the agent's own rules, `deny` refuses it",
+        default: || json!("ask"),
+        rule: "must be \"ask\" or \"deny\"",
+        holds: |value| value == "ask" || value == "deny",
     },
     Setting {
         name: ENDED_SESSION_HOURS,

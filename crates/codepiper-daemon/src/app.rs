@@ -2,6 +2,7 @@
 
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::watch::Watch;
 use codepiper_store::Store;
@@ -24,6 +25,8 @@ pub struct App {
     pub watch: Watch,
     /// Where committed events are announced.
     pub bus: Bus,
+    /// The policies in force.
+    pub policies: Policies,
     /// Ticks when the audit log has grown.
     pub audited: watch::Sender<()>,
     /// The daemon ends: connections are cut by us.

@@ -16,6 +16,7 @@ mod bus;
 mod caller;
 mod http;
 mod log;
+mod policies;
 mod processes;
 mod providers;
 mod retention;

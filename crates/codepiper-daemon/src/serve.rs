@@ -6,6 +6,7 @@ use crate::caller::Peer;
 use crate::config::Config;
 use crate::http::{Http, router};
 use crate::log;
+use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::retention;
 use crate::sessions::Sessions;
@@ -67,6 +68,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         providers: Providers::load(&config.providers_folder(), &config.codepiper)?,
         watch: Watch::start()?,
         bus: Bus::new(),
+        policies: Policies::load(&store).await?,
         store,
         config,
         audited: watch::Sender::new(()),

@@ -3,7 +3,8 @@
 use crate::app::App;
 use crate::sessions::internal;
 pub(crate) use codepiper_api::settings::{
-    APPROVAL_ON_EXPIRY, APPROVAL_SECONDS, ENDED_SESSION_HOURS, PRESERVE_SESSIONS, RESUME_AFTER_REBOOT,
+    APPROVAL_ON_EXPIRY, APPROVAL_SECONDS, DEFAULT_POLICY_ACTION, ENDED_SESSION_HOURS, PRESERVE_SESSIONS,
+    RESUME_AFTER_REBOOT,
 };
 
 use codepiper_api::Refusal;
@@ -34,6 +35,7 @@ pub(crate) async fn all(app: &App) -> Map<String, Value> {
 
 /// Changes some. What is not ours to know is left alone: the original's clients send more.
 pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(), Refusal> {
+    let changes_fallback = wanted.contains_key(DEFAULT_POLICY_ACTION);
     let mut changes = Vec::new();
     for setting in &SETTINGS {
         let Some(value) = wanted.get(setting.name) else { continue };
@@ -45,5 +47,9 @@ pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(),
     app.store
         .write(move |tx| changes.iter().try_for_each(|(name, value)| settings::set(tx, name, value)))
         .await
-        .map_err(|error| internal("storing the settings", error))
+        .map_err(|error| internal("storing the settings", error))?;
+    if changes_fallback {
+        app.policies.reload(&app.store).await?;
+    }
+    Ok(())
 }

@@ -61,7 +61,9 @@ impl RuleBook {
         if !problems.is_empty() {
             return Err(problems);
         }
-        rules.sort_by_key(|rule| (std::cmp::Reverse(rule.priority), std::cmp::Reverse(rule.action), rule.origin));
+        rules.sort_by_key(|rule| {
+            (std::cmp::Reverse(rule.priority), std::cmp::Reverse(rule.action), rule.origin)
+        });
         let names = |rule: &Rule| (rule.id.clone(), rule.reason.clone());
         let policies = policies
             .iter()
@@ -83,7 +85,8 @@ impl RuleBook {
         };
         tools.sort_unstable();
         tools.dedup();
-        let by_tool = tools.iter().map(|tool| ((*tool).to_owned(), bucket(&|rule| reaches(rule, tool)))).collect();
+        let by_tool =
+            tools.iter().map(|tool| ((*tool).to_owned(), bucket(&|rule| reaches(rule, tool)))).collect();
         let other_tools = bucket(&|rule| !names_tools_only(rule));
         Ok(Self { fallback, policies, by_tool, other_tools, rules })
     }
@@ -95,9 +98,8 @@ impl RuleBook {
             return self.decide_command(&prepared, command.trim());
         }
         let rules = self.bucket(call.tool).all.iter().map(|at| &self.rules[*at as usize]);
-        let plain = self.first(rules, None, false, |rule| {
-            Hit::from(rule.is_for(call.tool) && rule.fits_call(&prepared))
-        });
+        let plain = self
+            .first(rules, None, false, |rule| Hit::from(rule.is_for(call.tool) && rule.fits_call(&prepared)));
         if matches!(call.tool, "apply_patch" | "ApplyPatch") {
             return self.decide_patch(&prepared, plain);
         }
@@ -119,7 +121,9 @@ impl RuleBook {
         }
         let whole = Form { text: command.to_owned(), known: None };
         let level = judged.iter().map(|(_, judged)| judged.priority).min().flatten();
-        if let Some(whole) = self.judge_whole(bucket, call, &whole, one).filter(|whole| whole.priority >= level) {
+        if let Some(whole) =
+            self.judge_whole(bucket, call, &whole, one).filter(|whole| whole.priority >= level)
+        {
             judged.push((crate::hook::shorten(command, 300), whole));
         }
         self.strictest(judged)
@@ -177,14 +181,17 @@ impl RuleBook {
                     let tool = if is_new { "Write" } else { "Edit" };
                     let field = Field::literal(name);
                     let rules = self.rules.iter();
-                    let judgement = self.first(rules, None, false, |rule| hit_file(rule, call, cwds, tool, &field, ""));
+                    let judgement =
+                        self.first(rules, None, false, |rule| hit_file(rule, call, cwds, tool, &field, ""));
                     judged.push((format!("{tool} {name}"), judgement));
                 }
             }
             None => {
                 let hit = |rule: &Compiled| match rule.is_for(call.call.tool) && rule.fits_call(call) {
                     true => Hit::Yes,
-                    false if rule.action != Action::Allow && rule.writes_files && !rule.files.is_empty() => Hit::Maybe,
+                    false if rule.action != Action::Allow && rule.writes_files && !rule.files.is_empty() => {
+                        Hit::Maybe
+                    }
                     false => Hit::No,
                 };
                 let why = "the patch it applies can't be seen";
@@ -250,7 +257,9 @@ impl RuleBook {
                     }
                 }
                 Hit::Yes | Hit::Exact if rule.action != Action::Allow => return self.by(rule),
-                Hit::Exact if caution.is_none_or(|caution| caution.priority <= rule.priority) => return self.by(rule),
+                Hit::Exact if caution.is_none_or(|caution| caution.priority <= rule.priority) => {
+                    return self.by(rule);
+                }
                 Hit::Yes | Hit::Exact => match caution {
                     None => return self.by(rule),
                     Some(caution) => return self.careful(Action::Ask, caution, unreadable, rule.priority),
@@ -303,7 +312,12 @@ impl RuleBook {
         Judged {
             action: rule.action,
             reason: format!("policy `{}` {says}{said}", policy.name),
-            by: Decider::Rule { policy: policy.id.clone(), policy_name: policy.name.clone(), index, rule: id },
+            by: Decider::Rule {
+                policy: policy.id.clone(),
+                policy_name: policy.name.clone(),
+                index,
+                rule: id,
+            },
             priority: Some(rule.priority),
         }
     }
@@ -360,7 +374,10 @@ impl Bucket {
             }
         }
         if !regexes.is_empty() {
-            let set = regex::RegexSetBuilder::new(regexes).size_limit(REGEXES_MAX).dfa_size_limit(REGEXES_MAX).build();
+            let set = regex::RegexSetBuilder::new(regexes)
+                .size_limit(REGEXES_MAX)
+                .dfa_size_limit(REGEXES_MAX)
+                .build();
             match set {
                 Ok(set) => bucket.regexes = Some((set, places)),
                 Err(_) => bucket.loose.extend(places),
@@ -447,7 +464,8 @@ fn hit_command(rule: &Compiled, call: &Prepared<'_>, part: &Part, whole: &str) -
             () => Hit::No,
         }
     } else {
-        let exactly = |text: &str| list.holds(|pattern| pattern.is_exactly(text)) && !list.positive.is_empty();
+        let exactly =
+            |text: &str| list.holds(|pattern| pattern.is_exactly(text)) && !list.positive.is_empty();
         let fits = |text: &String| list.holds(|pattern| pattern.is_match(text));
         match () {
             () if exactly(whole) => Hit::Exact,

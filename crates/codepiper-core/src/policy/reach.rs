@@ -23,7 +23,8 @@ pub(super) fn names_one_of(
             continue;
         }
         for start in starts(name) {
-            let hit = rule.files.iter().map(|list| names_file(list, rule.action, &name.after(start), cwds, call));
+            let hit =
+                rule.files.iter().map(|list| names_file(list, rule.action, &name.after(start), cwds, call));
             best = best.max(hit.min().unwrap_or(Hit::No));
             if best == Hit::Yes {
                 return best;
@@ -41,7 +42,9 @@ fn starts(word: &Field) -> Vec<usize> {
         (true, false) => vec![2],
         _ => vec![0],
     };
-    starts.extend((0..word.pieces.len()).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1));
+    starts.extend(
+        (0..word.pieces.len()).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1),
+    );
     starts.retain(|start| *start < word.pieces.len());
     starts.truncate(STARTS_MAX);
     starts
@@ -134,9 +137,10 @@ fn glob_may_match(pattern: &PathPattern, name: &Field, cwd: &Path, call: &Prepar
     };
     let Some(segments) = skip.and_then(|skip| segments.get(skip..)) else { return Hit::No };
     let says_some = segments.last().is_some_and(|last| last.iter().any(|tok| matches!(tok, Tok::Char(_))));
-    let hits = globs.iter().filter(|glob| may_walk(glob, segments)).map(|glob| {
-        if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe }
-    });
+    let hits = globs
+        .iter()
+        .filter(|glob| may_walk(glob, segments))
+        .map(|glob| if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe });
     hits.max().unwrap_or(Hit::No)
 }
 

@@ -183,7 +183,9 @@ impl Compiled {
     pub(super) fn fits_call(&self, call: &Prepared<'_>) -> bool {
         if let Some(list) = &self.command {
             let args = call.call.args;
-            let Some(text) = argument(args, "command").or_else(|| argument(args, "cmd")) else { return false };
+            let Some(text) = argument(args, "command").or_else(|| argument(args, "cmd")) else {
+                return false;
+            };
             if !list.holds(|pattern| pattern.is_match(text.trim())) {
                 return false;
             }

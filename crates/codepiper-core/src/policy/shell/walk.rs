@@ -183,9 +183,11 @@ impl Walker {
             Block::Subshell => self.apart(|walker| bodies.iter().for_each(|body| walker.script(body))),
             Block::Group => self.deeper(|walker| bodies.iter().for_each(|body| walker.script(body))),
             Block::Test => {
-                let computes = words.iter().any(|word| word.source.contains("[$(") || word.source.contains("[`"));
+                let computes =
+                    words.iter().any(|word| word.source.contains("[$(") || word.source.contains("[`"));
                 let shown: Vec<&str> = words.iter().map(|word| word.source.as_str()).collect();
-                let mut part = unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
+                let mut part =
+                    unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
                 if !computes {
                     (part.unreadable, part.harmless) = (None, true);
                 }
@@ -311,7 +313,11 @@ impl Walker {
             }
             self.mention(values.iter().filter(|value| !value.text.is_empty()).cloned().collect());
             if computes {
-                self.push(unreadable(&assignment.source, "it computes with text that runs a command", &self.base));
+                self.push(unreadable(
+                    &assignment.source,
+                    "it computes with text that runs a command",
+                    &self.base,
+                ));
             }
             assigned.push((assignment.name.clone(), text, values, assignment.plain));
         }
@@ -325,7 +331,13 @@ impl Walker {
         }
         if !fields.is_empty() {
             let assignments = assigned.into_iter().map(|(_, text, ..)| text).collect();
-            let run = Run { fields, assignments, source: &simple.source, here, input: input || piped || self.piped };
+            let run = Run {
+                fields,
+                assignments,
+                source: &simple.source,
+                here,
+                input: input || piped || self.piped,
+            };
             return self.run(run);
         }
         for (name, text, values, plain) in assigned {
@@ -380,7 +392,8 @@ impl Walker {
                 (known::only_reads(&name, &words), known::OPEN_NOTHING.contains(&name.as_str()));
             if known::READ_CODE.contains(&name.as_str()) {
                 let marks = |c: char| c.is_whitespace() || "\"'(){};,<>|=".contains(c);
-                let inside = words.iter().skip(1).flat_map(|word| word.split(marks)).filter(|word| !word.is_empty());
+                let inside =
+                    words.iter().skip(1).flat_map(|word| word.split(marks)).filter(|word| !word.is_empty());
                 facts.names.extend(inside.map(Field::literal));
             }
             match wrappers::unwrap(&name, &fields, here.as_ref()) {
@@ -396,7 +409,9 @@ impl Walker {
                 }
                 Wrapped::Script { text, free: still } => {
                     match text.known() {
-                        Some(_) if !text.assumed => facts.harmless = free && still && risky(&assignments) == 0,
+                        Some(_) if !text.assumed => {
+                            facts.harmless = free && still && risky(&assignments) == 0
+                        }
                         Some(_) | None => _ = facts.unreadable.get_or_insert(DYNAMIC),
                     }
                     scripts.extend(text.known().map(str::to_owned));
@@ -431,7 +446,8 @@ impl Walker {
         patch.into_iter().for_each(|part| self.push(part));
         for command in inside {
             let source = command.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(" ");
-            let run = Run { fields: command, assignments: Vec::new(), source: &source, here: None, input: true };
+            let run =
+                Run { fields: command, assignments: Vec::new(), source: &source, here: None, input: true };
             self.deeper(|walker| walker.run(run));
         }
         for script in scripts {
@@ -445,16 +461,20 @@ impl Walker {
     fn effects(&mut self, facts: &mut Facts, fields: &[Field], words: &[&str]) {
         match words {
             ["cd" | "pushd", rest @ ..] => {
-                let options = rest.iter().take_while(|word| matches!(**word, "-L" | "-P" | "-e" | "-@" | "--")).count();
+                let options =
+                    rest.iter().take_while(|word| matches!(**word, "-L" | "-P" | "-e" | "-@" | "--")).count();
                 let target = match fields.get(1 + options) {
                     None => self.home.clone(),
-                    Some(field) => field.known().filter(|word| *word != "-" && !field.assumed).map(str::to_owned),
+                    Some(field) => {
+                        field.known().filter(|word| *word != "-" && !field.assumed).map(str::to_owned)
+                    }
                 };
                 let cwds = &mut self.state.cwds;
                 match target {
                     Some(target) => {
                         *cwds = cwds.iter().map(|cwd| paths::normal(&target, cwd, None)).collect();
-                        facts.harmless |= !cwds.is_empty() && cwds.iter().all(|cwd| cwd.starts_with(&self.base));
+                        facts.harmless |=
+                            !cwds.is_empty() && cwds.iter().all(|cwd| cwd.starts_with(&self.base));
                     }
                     None => cwds.clear(),
                 }
@@ -484,15 +504,22 @@ impl Walker {
                     self.state.cwds = vec![self.base.clone()];
                 }
             }
-            ["read" | "mapfile" | "readarray" | "getopts" | "printf" | "declare" | "typeset" | "local" | "export" | "readonly", rest @ ..] =>
-            {
+            [
+                "read" | "mapfile" | "readarray" | "getopts" | "printf" | "declare" | "typeset" | "local"
+                | "export" | "readonly",
+                rest @ ..,
+            ] => {
                 for word in rest {
                     let (name, value) = word.split_once('=').unwrap_or((word, ""));
                     let sets = word.contains('=') && !matches!(words[0], "read" | "printf");
-                    let shown = fields.iter().find(|field| field.text == **word).is_some_and(|field| field.known().is_some());
+                    let shown = fields
+                        .iter()
+                        .find(|field| field.text == **word)
+                        .is_some_and(|field| field.known().is_some());
                     let keeps = !word.contains('=') && matches!(words[0], "export" | "readonly");
                     if !keeps {
-                        let value = if sets && shown { Value::Known(value.to_owned()) } else { Value::Anything };
+                        let value =
+                            if sets && shown { Value::Known(value.to_owned()) } else { Value::Anything };
                         self.state.variables.insert(name.to_owned(), value);
                     }
                 }
@@ -570,7 +597,8 @@ impl Facts {
 
     fn add(&mut self, fields: &[Field], assignments: &[Field], name: &str, free: bool) {
         self.form(fields, &[]);
-        let risky: Vec<Field> = assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
+        let risky: Vec<Field> =
+            assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
         let text = self.form(fields, &risky);
         if free && !self.allowed_by.contains(&text) {
             self.allowed_by.push(text);

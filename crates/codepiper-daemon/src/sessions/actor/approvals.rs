@@ -18,6 +18,7 @@ use codepiper_store::events::NewEvent;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,6 +49,12 @@ pub struct Asked {
     pub gate: Option<Gate>,
     /// Why a person is asked: a rule's words, or that the agent itself asks.
     pub why: String,
+    /// The priority of the policy whose rule asks. A rule that answers it for good must be stronger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Where the agent worked, when it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
     /// The key by which the session's state knows the question.
     pub about: String,
     /// How it was closed, by whom.
@@ -200,6 +207,8 @@ pub(super) struct Question {
     pub(super) channel: Option<ChannelQuestion>,
     pub(super) about: String,
     pub(super) why: String,
+    pub(super) priority: Option<i64>,
+    pub(super) cwd: Option<PathBuf>,
 }
 
 impl Actor {
@@ -207,7 +216,7 @@ impl Actor {
     pub(super) fn prepare_question(&mut self, question: Question, expires_at: Option<Timestamp>) -> Open {
         let number = self.approvals.last_number + 1;
         let id = ApprovalId::new(self.known.row.id.clone(), number);
-        let Question { call, gate, channel, about, why } = question;
+        let Question { call, gate, channel, about, why, priority, cwd } = question;
         let args = bounded(self.masker.value(&call.args));
         let asked = Asked {
             wants: Wants::of(&call),
@@ -217,6 +226,8 @@ impl Actor {
             agent: call.agent.clone(),
             gate,
             why,
+            priority,
+            cwd,
             about,
             closed: None,
             says: String::new(),

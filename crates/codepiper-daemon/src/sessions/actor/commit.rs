@@ -246,7 +246,7 @@ fn lies_in(path: &Path, folder: &Path) -> bool {
 }
 
 /// The path with every link in it resolved, up to the part that does not exist yet.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
     let mut known = path;
     loop {

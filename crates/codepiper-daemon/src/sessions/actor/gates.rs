@@ -2,18 +2,20 @@
 
 use super::Actor;
 use super::approvals::{Open, Question};
-use super::commit::Batch;
+use super::commit::{Batch, resolved};
 use crate::settings;
 use codepiper_api::Refusal;
 use codepiper_api::settings::APPROVAL_SECONDS_MAX;
 use codepiper_core::approval::digest;
 use codepiper_core::gate::{Gate, Verdict, Wants};
 use codepiper_core::hook::{HookEvent, Learned, ToolCall, bounded};
+use codepiper_core::policy::{Action, Call, Decider};
 use codepiper_core::provider::{Approval as ChannelQuestion, ChannelMessage};
 use codepiper_core::session::{Happening, Need, Waiting};
 use codepiper_store::audit::NewEntry;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What a hook gets.
@@ -34,6 +36,8 @@ struct Decided {
     verdict: Verdict,
     /// Which rule, or what else decided; for the audit.
     by: Value,
+    /// The priority of the policy that decided: a rule that is to be stronger needs a higher one.
+    priority: Option<i64>,
 }
 
 impl Actor {
@@ -49,7 +53,8 @@ impl Actor {
             self.take_hook(uid, Timestamp::now(), hook, Batch::default()).await?;
             return Ok(HookAnswer::Now(String::new()));
         };
-        let decided = self.decide(&call);
+        let cwd = hook.raw.get("cwd").and_then(Value::as_str).map(PathBuf::from);
+        let decided = self.decide(&call, cwd.as_deref());
         let waits = self.provider.dialect().waits_at() == Some(gate);
         let asks = match (&decided.verdict, gate) {
             (Verdict::Ask { reason }, _) => Some(reason.clone()),
@@ -70,8 +75,15 @@ impl Actor {
                         about: call.key(),
                     },
                 };
-                let question =
-                    Question { call, gate: Some(gate), channel: None, about: waiting.about.clone(), why };
+                let question = Question {
+                    call,
+                    gate: Some(gate),
+                    channel: None,
+                    about: waiting.about.clone(),
+                    why,
+                    priority: decided.priority,
+                    cwd,
+                };
                 let open = self.prepare_question(question, self.expires_at().await);
                 waiting.how = how_to_answer(&open);
                 match asked_here {
@@ -136,7 +148,8 @@ impl Actor {
             agent: None,
         });
         let mut batch = Batch::default();
-        let decided = self.decide(&call);
+        let cwd = question.params.get("cwd").and_then(Value::as_str).map(PathBuf::from);
+        let decided = self.decide(&call, cwd.as_deref());
         batch.audit.push(self.decision_entry(&call, Gate::Question, &decided, began));
         if matches!(decided.verdict, Verdict::Allow { .. } | Verdict::Deny { .. }) && question.call.is_some()
         {
@@ -144,11 +157,12 @@ impl Actor {
             self.happen_with(&happenings, &learned, batch).await?;
             return Ok(decided.verdict);
         }
+        let priority = decided.priority;
         let why = match decided.verdict {
             Verdict::Ask { reason } => reason,
             _ => "the agent asks by its own rules".to_owned(),
         };
-        let opening = Question { call, gate: None, channel: Some(question), about, why };
+        let opening = Question { call, gate: None, channel: Some(question), about, why, priority, cwd };
         let open = self.prepare_question(opening, None);
         for happening in &mut happenings {
             if let Happening::Asked(waiting) = happening {
@@ -162,17 +176,52 @@ impl Actor {
         Ok(Verdict::Nothing)
     }
 
-    fn decide(&self, call: &ToolCall) -> Decided {
+    /// What the rules say to a call. `cwd` is where the agent says that it works now.
+    fn decide(&self, call: &ToolCall, cwd: Option<&Path>) -> Decided {
         if self.known.launch.dangerous {
-            return Decided { verdict: Verdict::Nothing, by: json!({ "bypass": "dangerous" }) };
-        }
-        if Wants::of(call) != Wants::Permission {
             return Decided {
                 verdict: Verdict::Nothing,
-                by: json!({ "person": "only a person can answer it" }),
+                by: json!({ "bypass": "dangerous" }),
+                priority: None,
             };
         }
-        Decided { verdict: Verdict::Nothing, by: json!({ "fallback": "ask" }) }
+        let cwd = cwd.filter(|cwd| cwd.is_absolute()).unwrap_or(Path::new(&self.known.row.cwd));
+        let home = self.app.config.environment.get("HOME").map(Path::new);
+        let decision = self.app.policies.book(&self.known).decide(&Call {
+            tool: &call.tool,
+            args: &call.args,
+            cwd,
+            session: &self.known.row.id,
+            home,
+            real: &resolved,
+        });
+        let mut priority = None;
+        let by = match &decision.by {
+            Decider::Rule { policy, policy_name, index, rule } => {
+                priority = self.app.policies.table().find(policy).map(|stored| stored.policy.priority);
+                json!({ "policy": policy, "name": policy_name, "index": index, "rule": rule })
+            }
+            Decider::Unreadable { why } => json!({ "unreadable": why }),
+            Decider::Fallback => json!({ "fallback": decision.action }),
+            Decider::Harmless => json!({ "harmless": true }),
+        };
+        let reason = match &decision.by {
+            Decider::Rule { policy_name, .. } => {
+                format!("CodePiper policy `{policy_name}`: {}", decision.reason)
+            }
+            _ => format!("CodePiper: {}", decision.reason),
+        };
+        let is_rule = matches!(decision.by, Decider::Rule { .. } | Decider::Unreadable { .. });
+        let verdict = match (decision.action, Wants::of(call)) {
+            (Action::Deny, _) => Verdict::Deny { reason },
+            // A rule knows no answer to a question, and no plan is approved unread.
+            (_, Wants::Answers | Wants::Plan) => Verdict::Nothing,
+            (Action::Allow, Wants::Permission) => Verdict::Allow { reason },
+            (Action::Ask, Wants::Permission) if is_rule => Verdict::Ask { reason },
+            // Nothing was said about it: the agent's own rules decide whether a person is asked.
+            (Action::Ask, Wants::Permission) => Verdict::Nothing,
+        };
+        Decided { verdict, by, priority }
     }
 
     fn decision_entry(&self, call: &ToolCall, gate: Gate, decided: &Decided, began: Instant) -> NewEntry {

@@ -1,0 +1,243 @@
+//! The policies that are in force: kept in memory, changed through the store, compiled for each session when it asks.
+//!
+//! The laws to keep: a change is stored, with its audit entry, before it counts; and a session that is deciding sees
+//! either all of a change or none of it.
+
+use crate::app::App;
+use crate::pane::write_whole;
+use crate::sessions::{Known, internal};
+use crate::settings;
+use codepiper_api::Refusal;
+use codepiper_core::ids::SessionId;
+use codepiper_core::policy::{Fallback, Policy, RuleBook, Snapshot, applies_to, read_policy};
+use codepiper_store::Store;
+use codepiper_store::audit::{self, NewEntry};
+use codepiper_store::policies::{self, PolicyRow, SetRow};
+use codepiper_store::settings as stored_settings;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// The file in a session's folder with the rules that hold for it, for a hook that finds no daemon.
+pub const SNAPSHOT_FILE: &str = "rules.json";
+
+/// All policies and sets, as they were after the last change.
+#[derive(Default)]
+pub struct Table {
+    /// The policies, newest first.
+    pub policies: Vec<Stored>,
+    /// The sets, by name.
+    pub sets: Vec<SetRow>,
+    /// The sets of each session.
+    pub attached: HashMap<SessionId, Vec<String>>,
+    /// What happens to a call that no rule decides.
+    pub fallback: Fallback,
+    /// Policies that are stored and cannot be read. As long as there are any, every call is denied: what they forbid is
+    /// not known.
+    pub unreadable: Vec<String>,
+    /// Counts changes.
+    version: u64,
+}
+
+/// A policy with its times.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// It.
+    pub policy: Policy,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// The policies in force.
+pub struct Policies {
+    table: RwLock<Arc<Table>>,
+    books: Mutex<HashMap<SessionId, (u64, Arc<RuleBook>)>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Table {
+    /// The policies that hold for a session, the first to decide first.
+    pub fn effective(&self, known: &Known) -> Vec<Policy> {
+        let row = &known.row;
+        let sets = self.attached.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+        let in_sets: HashSet<&str> = self
+            .sets
+            .iter()
+            .filter(|set| sets.contains(&set.id))
+            .flat_map(|set| set.policies.iter().map(String::as_str))
+            .collect();
+        let mut effective: Vec<Policy> = self
+            .policies
+            .iter()
+            .map(|stored| &stored.policy)
+            .filter(|policy| {
+                let in_set = in_sets.contains(policy.id.as_str());
+                applies_to(policy, &row.id, &row.provider, Path::new(&row.cwd), in_set)
+            })
+            .cloned()
+            .collect();
+        effective.sort_by_key(|policy| std::cmp::Reverse(policy.priority));
+        effective
+    }
+
+    /// The policy with this id.
+    pub fn find(&self, id: &str) -> Option<&Stored> {
+        self.policies.iter().find(|stored| stored.policy.id == id)
+    }
+}
+
+impl Policies {
+    /// Reads what is stored.
+    pub async fn load(store: &Store) -> Result<Self, Refusal> {
+        let table = read(store, 1).await?;
+        Ok(Self {
+            table: RwLock::new(Arc::new(table)),
+            books: Mutex::default(),
+            changed: watch::Sender::new(1),
+        })
+    }
+
+    /// All of it as it is now.
+    pub fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The compiled rules of a session.
+    pub fn book(&self, known: &Known) -> Arc<RuleBook> {
+        let table = self.table();
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((version, book)) = books.get(&known.row.id)
+            && *version == table.version
+        {
+            return book.clone();
+        }
+        let policies = table.effective(known);
+        let book = match table.unreadable.is_empty() {
+            true => compile(&policies, table.fallback),
+            false => deny_all(),
+        };
+        let book = Arc::new(book);
+        books.insert(known.row.id.clone(), (table.version, book.clone()));
+        book
+    }
+
+    /// The rules of a session for a process that cannot ask us.
+    pub fn snapshot(&self, known: &Known) -> Snapshot {
+        let table = self.table();
+        Snapshot::new(table.effective(known), table.fallback)
+    }
+
+    /// Forgets the rules of a session that has gone.
+    pub fn forget(&self, id: &SessionId) {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Ticks with every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Carries out a change and puts it on record, then lets it count.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        app: &App,
+        what: Value,
+        work: impl FnOnce(&codepiper_store::Transaction<'_>) -> codepiper_store::Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let entry = NewEntry {
+            at: Timestamp::now(),
+            session: None,
+            kind: "change".into(),
+            tool: None,
+            decision: None,
+            body: what,
+        };
+        let changed = app.store.write(move |tx| {
+            let changed = work(tx)?;
+            audit::append(tx, &entry)?;
+            Ok(changed)
+        });
+        let changed = changed.await.map_err(|error| internal("storing the policy", error))?;
+        app.audited.send_replace(());
+        self.reload(&app.store).await?;
+        Ok(changed)
+    }
+
+    /// Reads what is stored anew: policies, or the setting they fall back on, have changed.
+    pub async fn reload(&self, store: &Store) -> Result<(), Refusal> {
+        // The version is taken before the reading: of two changes the later one has the last word.
+        let version = self.changed.borrow().wrapping_add(1);
+        let table = read(store, version).await?;
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        self.changed.send_replace(version);
+        Ok(())
+    }
+}
+
+/// Writes the snapshot of a session's rules into its folder.
+pub fn write_snapshot(app: &App, known: &Known) {
+    let snapshot = app.policies.snapshot(known);
+    let path = app.config.session_folder(&known.row.id).join(SNAPSHOT_FILE);
+    if let Err(error) = write_whole(&path, json!(snapshot).to_string().as_bytes()) {
+        tracing::warn!(%error, session = %known.row.id, "its rules could not be written down");
+    }
+}
+
+/// The change that writes a policy, for [`Policies::change`].
+pub fn row(policy: &Policy, created_at: Timestamp) -> PolicyRow {
+    PolicyRow { id: policy.id.clone(), body: json!(policy), created_at, updated_at: Timestamp::now() }
+}
+
+/// Rules were checked when they were written. If one cannot be compiled all the same, because an older version took
+/// it, nothing is allowed that it might forbid.
+fn compile(policies: &[Policy], fallback: Fallback) -> RuleBook {
+    RuleBook::compile(policies, fallback).unwrap_or_else(|problems| {
+        tracing::error!(?problems, "stored rules cannot be used; calls are denied until they are mended");
+        deny_all()
+    })
+}
+
+fn deny_all() -> RuleBook {
+    RuleBook::compile(&[], Fallback::Deny).expect("no rules are good rules")
+}
+
+async fn read(store: &Store, version: u64) -> Result<Table, Refusal> {
+    let read = store.read(move |connection| {
+        let rows = policies::list(connection)?;
+        let sets = policies::sets(connection)?;
+        let mut attached: HashMap<SessionId, Vec<String>> = HashMap::new();
+        for (session, set) in policies::attached(connection)? {
+            attached.entry(session).or_default().push(set);
+        }
+        let fallback = stored_settings::get(connection, settings::DEFAULT_POLICY_ACTION)?;
+        Ok((rows, sets, attached, fallback))
+    });
+    let (rows, sets, attached, fallback) =
+        read.await.map_err(|error| internal("reading the policies", error))?;
+    let fallback = match fallback {
+        Some(value) if value == "deny" => Fallback::Deny,
+        _ => Fallback::Ask,
+    };
+    let (mut policies, mut unreadable) = (Vec::new(), Vec::new());
+    for row in rows {
+        match read_policy(&row.body) {
+            Ok(policy) => {
+                policies.push(Stored { policy, created_at: row.created_at, updated_at: row.updated_at })
+            }
+            Err(problems) => {
+                tracing::error!(
+                    ?problems,
+                    policy = row.id,
+                    "a stored policy cannot be read: every call is denied"
+                );
+                unreadable.push(row.id);
+            }
+        }
+    }
+    Ok(Table { policies, sets, attached, fallback, unreadable, version })
+}
