@@ -324,6 +324,7 @@ impl Actor {
             self.app.bus.announce(StoredEvent { seq, event });
         }
         self.watches = Watches::default();
+        self.app.policies.forget(&id);
         if let Err(error) = std::fs::remove_dir_all(&self.folder.0)
             && error.kind() != std::io::ErrorKind::NotFound
         {

@@ -1,14 +1,18 @@
 //! Answering a question that waits: by its hook or by the agent's control channel, whichever asked.
 
-use super::{Closed, Closing, Command, Handle, Open};
+use super::{Asked, Closed, Closing, Command, Handle, Open};
+use crate::app::App;
 use crate::codex_channel::ChannelError;
 use codepiper_api::approvals::{AnswerApproval, Word};
 use codepiper_api::{Fault, Refusal};
-use codepiper_core::approval::{ApprovalId, Reach, Standing};
+use codepiper_core::approval::{ApprovalId, Reach, Standing, digest};
 use codepiper_core::gate::{Verdict, Wants};
+use codepiper_core::hook::ToolCall;
+use codepiper_core::policy::{Action, Call, Rule, narrowest_rule};
 use codepiper_core::provider::Provider;
 use codepiper_core::provider::codex::requests;
 use serde_json::Value;
+use std::path::Path;
 
 /// What an agent is told when the person said nothing.
 const NO: &str = "the user said no";
@@ -17,6 +21,7 @@ impl Handle {
     /// Answers an open question. Comes back when the answer is stored and on its way to the agent.
     pub async fn answer_approval(
         &self,
+        app: &App,
         provider: &Provider,
         id: &ApprovalId,
         answer: &AnswerApproval,
@@ -48,7 +53,39 @@ impl Handle {
         };
         let closed = Closed { by: by.to_owned(), reach: answer.reach, note: answer.note.clone() };
         let closing = Closing { standing, closed, says };
-        self.ask(|reply| Command::CloseApproval { number, closing, reply }).await
+        let rule = match answer.reach {
+            Reach::Once => None,
+            Reach::Session | Reach::Always => {
+                Some(self.rule_for(&open.asked, &open.call, &open.row.digest)?)
+            }
+        };
+        self.ask(|reply| Command::CloseApproval { number, closing, reply }).await?;
+        let Some(mut rule) = rule else { return Ok(()) };
+        rule.action = match answer.decision {
+            Word::Allow => Action::Allow,
+            Word::Deny => Action::Deny,
+        };
+        rule.reason = Some(format!("decided by {by} in session {}", self.id));
+        let session = (answer.reach == Reach::Session).then_some(&self.id);
+        app.policies.remember(app, rule, session, open.asked.priority, by).await
+    }
+
+    /// The narrowest rule that decides a call like this one.
+    pub fn rule_for(&self, asked: &Asked, call: &ToolCall, asked_digest: &str) -> Result<Rule, Refusal> {
+        // What is stored may have been masked or cut, and would be the rule of another call.
+        if digest(&call.tool, &call.args) != asked_digest {
+            return Err(Refusal::field(
+                "reach",
+                "must be `once`: the call holds a secret, or is too long for a rule",
+            )
+            .hint("`codepiper policy create` writes a rule of your own"));
+        }
+        let known = self.known();
+        let cwd = asked.cwd.as_deref().unwrap_or(Path::new(&known.row.cwd));
+        let real = |path: &Path| path.to_owned();
+        let call =
+            Call { tool: &call.tool, args: &call.args, cwd, session: &self.id, home: None, real: &real };
+        Ok(narrowest_rule(&call, Action::Allow))
     }
 
     async fn answer_on_channel(
@@ -59,14 +96,14 @@ impl Handle {
     ) -> Result<(), Refusal> {
         let open = self.channel.borrow().clone();
         let Some(open) = open else { return Err(only_at_terminal(id)) };
-        let verdict = match (answer.decision, answer.reach, &answer.answers) {
-            (Word::Allow, _, Some(answers)) => {
+        let verdict = match (answer.decision, &answer.answers) {
+            (Word::Allow, Some(answers)) => {
                 let first = answers.values().next().and_then(Value::as_str).unwrap_or_default();
                 requests::Verdict::Say(first.to_owned())
             }
-            (Word::Allow, Reach::Once, None) => requests::Verdict::Accept,
-            (Word::Allow, Reach::Session | Reach::Always, None) => requests::Verdict::AcceptForSession,
-            (Word::Deny, _, _) => requests::Verdict::Decline,
+            // How far it reaches is our rule's to say: the agent's own word for it is wider.
+            (Word::Allow, None) => requests::Verdict::Accept,
+            (Word::Deny, _) => requests::Verdict::Decline,
         };
         match open.channel.answer(question, &verdict).await {
             Ok(()) => Ok(()),

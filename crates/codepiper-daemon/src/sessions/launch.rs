@@ -4,6 +4,7 @@ use super::internal;
 use super::known::{Known, PaneRecord, ProcessRecord, Secret};
 use crate::app::App;
 use crate::pane::{NEW_PROCESS, write_launch_file};
+use crate::policies::write_rules;
 use crate::providers::version_numbers;
 use codepiper_api::defaults::{
     HOOK_SECRET_VARIABLE, HOOK_SESSION_VARIABLE, HOOK_SOCKET_VARIABLE, HOOK_SPOOL_VARIABLE,
@@ -175,6 +176,8 @@ pub(super) async fn prepare(
         write_launch_file(&folder.launch_file(), &launch)
     };
     write().map_err(|error| internal("writing the launch files", error))?;
+    // Before the first hook can come.
+    write_rules(app, known);
     let codepiper = text(&app.config.codepiper);
     let pipe = format!("{} {NEW_PROCESS}", pipe_command(app, known));
     Ok(Prepared {

@@ -1,6 +1,7 @@
 //! How a change becomes true: stored, then published, then announced.
 
 use super::Actor;
+use crate::paths::resolved;
 use crate::sessions::known::Turn;
 use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
@@ -12,7 +13,7 @@ use codepiper_store::events::{Appended, NewEvent, StoredEvent};
 use codepiper_store::{approvals, audit, events, sessions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -245,20 +246,6 @@ fn lies_in(path: &Path, folder: &Path) -> bool {
     !has_parent_parts(path) && path.is_absolute() && resolved(path).starts_with(resolved(folder))
 }
 
-/// The path with every link in it resolved, up to the part that does not exist yet.
-pub(super) fn resolved(path: &Path) -> PathBuf {
-    let mut missing = Vec::new();
-    let mut known = path;
-    loop {
-        if let Ok(real) = known.canonicalize() {
-            return missing.iter().rev().fold(real, |real, part| real.join(part));
-        }
-        let (Some(parent), Some(name)) = (known.parent(), known.file_name()) else { return path.to_owned() };
-        missing.push(name);
-        known = parent;
-    }
-}
-
 fn has_parent_parts(path: &Path) -> bool {
     path.components().any(|part| part == std::path::Component::ParentDir)
 }
@@ -266,6 +253,8 @@ fn has_parent_parts(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::path::PathBuf;
 
     #[test]
     fn a_transcript_is_only_believed_inside_the_providers_folder() {

@@ -119,7 +119,10 @@ impl Actor {
             let Ok(body) = std::fs::read(&file) else { continue };
             let hook = self.provider.dialect().read_hook(parse_body(&body));
             let uid = Some(uid.to_owned());
-            if self.take_hook(uid, at.unwrap_or_else(Timestamp::now), hook, Batch::default()).await.is_err() {
+            let at = at.unwrap_or_else(Timestamp::now);
+            let mut batch = Batch::default();
+            batch.audit.extend(self.stood_in_entry(&hook, at));
+            if self.take_hook(uid, at, hook, batch).await.is_err() {
                 return; // stays in the spool
             }
             if let Err(error) = std::fs::remove_file(&file) {
