@@ -336,7 +336,8 @@ async fn what_is_denied_stays_denied_when_the_daemon_is_gone() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await; // as above
     }
     lab.start_daemon();
-    lab.wait_for_event(&id, 0, |event| event["payload"]["codepiperStandIn"]["verdict"]["says"] == "deny").await;
+    lab.wait_for_event(&id, 0, |event| event["payload"]["codepiperStandIn"]["verdict"]["says"] == "deny")
+        .await;
     let page = lab.ok("GET", &format!("/audit?session={id}&decision=deny"), Value::Null).await;
     let by = &page["entries"].as_array().unwrap().last().unwrap()["body"]["by"];
     assert_eq!(by["snapshot"]["policy"], format!("{id}-approved-0"), "{page}");
