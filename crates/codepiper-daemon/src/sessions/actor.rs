@@ -188,6 +188,10 @@ impl Actor {
                 let outcome = self.open_question(number).await;
                 answer(reply, outcome);
             }
+            Command::AnswerUnderway { number, closing, reply } => {
+                let outcome = self.answer_underway(number, closing).await;
+                answer(reply, outcome);
+            }
             Command::CloseApproval { number, closing, reply } => {
                 let outcome = self.close_question(number, closing).await;
                 answer(reply, outcome);

@@ -31,35 +31,45 @@ impl Handle {
         let open = self.ask(|reply| Command::OpenApproval { number, reply }).await?;
         check(&open, answer)?;
         let verdict = verdict(&open, answer)?;
-        let says = match (&open.channel, open.asked.gate) {
-            (Some(question), _) => {
-                self.answer_on_channel(id, question, answer).await?;
-                String::new()
-            }
-            (None, Some(gate)) => {
-                let says = provider.dialect().answer(gate, &open.call, &verdict);
-                match (says.is_empty(), &verdict) {
-                    // No answer lets the call go on: that is what a yes means where there is no word for it.
-                    (true, Verdict::Allow { .. }) | (false, _) => says,
-                    (true, _) => return Err(only_at_terminal(id)),
-                }
-            }
-            (None, None) => return Err(only_at_terminal(id)),
-        };
         let standing = match (&verdict, answer.decision) {
             (Verdict::Answers { .. }, _) => Standing::Answered,
             (_, Word::Allow) => Standing::Allowed,
             (_, Word::Deny) => Standing::Denied,
         };
-        let closed = Closed { by: by.to_owned(), reach: answer.reach, note: answer.note.clone() };
-        let closing = Closing { standing, closed, says };
         let rule = match answer.reach {
             Reach::Once => None,
             Reach::Session | Reach::Always => {
                 Some(self.rule_for(&open.asked, &open.call, &open.row.digest)?)
             }
         };
-        self.ask(|reply| Command::CloseApproval { number, closing, reply }).await?;
+        let closed = Closed { by: by.to_owned(), reach: answer.reach, note: answer.note.clone() };
+        let closing = |says: String| Closing { standing, closed: closed.clone(), says };
+        match (&open.channel, open.asked.gate) {
+            (Some(question), _) => {
+                let closing = closing(String::new());
+                let underway = Some(closing.clone());
+                self.ask(|reply| Command::AnswerUnderway { number, closing: underway, reply }).await?;
+                if let Err(refusal) = self.answer_on_channel(id, question, answer).await {
+                    let withdrawn =
+                        self.ask(|reply| Command::AnswerUnderway { number, closing: None, reply });
+                    let _closed_meanwhile = withdrawn.await;
+                    return Err(refusal);
+                }
+                // The agent took it, and may have told of it first: then it is closed already, with our answer.
+                let _closed_already =
+                    self.ask(|reply| Command::CloseApproval { number, closing, reply }).await;
+            }
+            (None, Some(gate)) => {
+                let says = provider.dialect().answer(gate, &open.call, &verdict);
+                // No word lets the call go on: that is what a yes means where there is none for it.
+                if says.is_empty() && !matches!(verdict, Verdict::Allow { .. }) {
+                    return Err(only_at_terminal(id));
+                }
+                let closing = closing(says);
+                self.ask(|reply| Command::CloseApproval { number, closing, reply }).await?;
+            }
+            (None, None) => return Err(only_at_terminal(id)),
+        }
         let Some(mut rule) = rule else { return Ok(()) };
         rule.action = match answer.decision {
             Word::Allow => Action::Allow,

@@ -73,6 +73,15 @@ pub enum Command {
         /// It, or why it is not open.
         reply: oneshot::Sender<Result<Open, Refusal>>,
     },
+    /// An answer is on its way to the agent, or did not arrive.
+    AnswerUnderway {
+        /// The approval's number.
+        number: u64,
+        /// The answer; `None` when it did not arrive.
+        closing: Option<Closing>,
+        /// Whether nobody else is answering.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Closes an approval, unless somebody was faster.
     CloseApproval {
         /// Its number.

@@ -6,7 +6,7 @@ use crate::sessions::known::Turn;
 use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{Learned, shorten};
-use codepiper_core::session::{Happening, State, step};
+use codepiper_core::session::{Activity, Happening, State, step};
 use codepiper_store::approvals::ApprovalRow;
 use codepiper_store::audit::NewEntry;
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
@@ -69,6 +69,12 @@ impl Actor {
         let has_event = !batch.events.is_empty();
         self.close_by_happenings(happenings, &mut batch);
         for happening in happenings {
+            // An agent whose hook waits for us takes itself for busy.
+            if matches!(happening, Happening::Seen { activity: Activity::Busy, .. })
+                && self.approvals.hold_a_tool()
+            {
+                continue;
+            }
             if *happening == Happening::Ready && self.must_show_prompt() {
                 self.looks.expect_prompt();
                 continue;

@@ -199,7 +199,13 @@ lines.on('line', line => {
     std::fs::write(&server, SERVER).unwrap();
     let config = json!({ "mcpServers": { "lab": { "command": "node", "args": [server] } } });
     let id = bench.start(&["--mcp-config", &config.to_string()]).await;
-    bench.lab.turn(&id, "TOOL: mcp__lab__good {}").await;
+    // Claude Code takes prompts before its MCP servers are connected.
+    for _ in 0..20 {
+        bench.lab.turn(&id, "TOOL: mcp__lab__good {}").await;
+        if !told(&bench.stub).contains("No such tool") {
+            break;
+        }
+    }
     assert!(bench.file("good.txt").exists(), "{}", told(&bench.stub));
     bench.lab.turn(&id, "TOOL: mcp__lab__bad {}").await;
     assert!(!bench.file("bad.txt").exists());
