@@ -3,6 +3,7 @@
 //! Whoever reaches the socket is its owner (files are owner-only and the peer's uid is checked), so there is
 //! no login here.
 
+mod env_sets;
 mod error;
 mod events;
 mod hooks;
@@ -10,6 +11,7 @@ mod input;
 mod output;
 mod service;
 mod sessions;
+mod workspaces;
 
 use crate::app::App;
 use crate::sessions::Sessions;
@@ -41,6 +43,11 @@ pub fn router(http: Http) -> Router {
         .route("/providers", get(service::providers))
         .route("/backup", post(service::backup))
         .route("/settings/daemon", get(service::settings).put(service::change_settings))
+        .route("/env-sets", get(env_sets::list).post(env_sets::create))
+        .route("/env-sets/rotate-key", post(env_sets::rotate))
+        .route("/env-sets/{id}", get(env_sets::get).put(env_sets::change).delete(env_sets::remove))
+        .route("/workspaces", get(workspaces::list).post(workspaces::create))
+        .route("/workspaces/{id}", get(workspaces::get).put(workspaces::change).delete(workspaces::remove))
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))

@@ -13,6 +13,7 @@ pub mod status_line;
 
 mod app;
 mod bus;
+mod env_sets;
 mod http;
 mod log;
 mod processes;
@@ -23,6 +24,7 @@ mod sessions;
 mod settings;
 mod terminal;
 mod watch;
+mod workspaces;
 mod worktrees;
 
 pub use serve::{AlreadyRunning, Running, run};

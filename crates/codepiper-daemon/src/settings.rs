@@ -2,7 +2,9 @@
 
 use crate::app::App;
 use crate::sessions::internal;
-pub(crate) use codepiper_api::settings::{ENDED_SESSION_HOURS, PRESERVE_SESSIONS, RESUME_AFTER_REBOOT};
+pub(crate) use codepiper_api::settings::{
+    ENDED_SESSION_HOURS, FORWARD_SSH_AUTH_SOCK, PRESERVE_SESSIONS, RESUME_AFTER_REBOOT,
+};
 
 use codepiper_api::Refusal;
 use codepiper_api::settings::{SETTINGS, Setting};

@@ -4,9 +4,11 @@
 //! an answer after the commit, so what was answered survives `kill -9`. The functions of the modules are
 //! plain: they take a transaction or a connection, and a caller puts several into one.
 
+pub mod env_sets;
 pub mod events;
 pub mod sessions;
 pub mod settings;
+pub mod workspaces;
 
 mod backup;
 mod migrate;
@@ -76,6 +78,9 @@ pub enum StoreError {
     /// A row that had to be there is not.
     #[error("no such {0}")]
     Missing(String),
+    /// Another process kept the database busy.
+    #[error("the database was busy")]
+    Busy,
     /// The writer thread is gone.
     #[error("the store is closed")]
     Closed,
@@ -183,6 +188,15 @@ impl Store {
         })
         .await
         .map_err(|_| StoreError::Closed)?
+    }
+
+    /// Waits until everything that was committed is on the disk, also where commits do not wait for it.
+    pub async fn settle(&self) -> Result<()> {
+        self.read(|connection| {
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
+            if busy == 0 { Ok(()) } else { Err(StoreError::Busy) }
+        })
+        .await
     }
 
     /// Copies the database to a new owner-only file while everything goes on, and verifies the copy.

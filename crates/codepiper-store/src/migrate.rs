@@ -5,7 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// The steps, in order. A step that was ever released is never edited.
-const STEPS: &[&str] = &[include_str!("../migrations/0001_sessions_and_events.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_sessions_and_events.sql"),
+    include_str!("../migrations/0002_env_sets_and_workspaces.sql"),
+];
 
 /// The schema this program reads and writes.
 pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;

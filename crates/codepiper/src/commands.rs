@@ -5,6 +5,7 @@ mod backup;
 mod completions;
 mod daemon;
 mod doctor;
+mod env_sets;
 mod interrupt;
 mod keys;
 mod kill;
@@ -24,13 +25,14 @@ mod slash;
 mod start;
 mod stop;
 mod tail;
+mod workspaces;
 
 use crate::args::{Cli, Command};
 use crate::client::{Client, Route};
 use crate::output;
 use clap::CommandFactory;
 use codepiper_api::defaults;
-use codepiper_api::sessions::{Session, SessionBody};
+use codepiper_api::sessions::{ResumeSession, SHELL_VARIABLES, Session, SessionBody};
 use codepiper_api::{Fault, Refusal};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -77,6 +79,8 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Rename(args) => rename::run(args, daemon).await,
         Command::Resize(args) => resize::run(&args, daemon).await,
         Command::Providers(format) => providers::run(format, daemon).await,
+        Command::EnvSet(args) => env_sets::run(args, daemon).await,
+        Command::Workspace(args) => workspaces::run(args, daemon).await,
         Command::Settings(args) => settings::run(args, daemon).await,
         Command::Backup(args) => backup::run(args, daemon).await,
         Command::Daemon(_) | Command::Doctor(_) | Command::Restore(_) | Command::Completions(_) => {
@@ -107,8 +111,23 @@ async fn for_each(ids: &[String], act: impl AsyncFn(&str) -> Result<String, Refu
 
 /// The session by its whole id, for those who come back to it: its name may change meanwhile.
 async fn whole_id(id: &str, daemon: &Client) -> Result<String, Refusal> {
-    let SessionBody { session } = daemon.get(Route::session(id, "")).await?;
+    let SessionBody { session, .. } = daemon.get(Route::session(id, "")).await?;
     Ok(session.id.to_string())
+}
+
+/// What a start takes from this shell: the agent that is found here is the one to start, whatever PATH the daemon
+/// was started with, and the SSH agent of this login is the one that is there.
+fn of_this_shell(
+    names: &[&str],
+    here: &dyn Fn(&str) -> Option<String>,
+) -> std::collections::BTreeMap<String, String> {
+    names.iter().filter_map(|name| Some(((*name).to_owned(), here(name)?))).collect()
+}
+
+/// What a resume takes from this shell: the SSH agent. Which agent runs does not change on the way.
+fn resume_request() -> ResumeSession {
+    let ssh = &SHELL_VARIABLES[1..];
+    ResumeSession { shell_env: of_this_shell(ssh, &|name| std::env::var(name).ok()) }
 }
 
 /// `a1b2c3d4 (api)`

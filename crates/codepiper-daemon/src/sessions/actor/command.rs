@@ -2,7 +2,7 @@
 
 use codepiper_api::Refusal;
 use codepiper_core::hook::Learned;
-use codepiper_core::provider::Conversation;
+use codepiper_core::provider::{Conversation, Variables};
 use codepiper_core::session::Happening;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -27,6 +27,8 @@ pub enum Command {
     },
     /// Goes on with the conversation of an ended session.
     Resume {
+        /// What the shell has in which it was typed; what it does not say stays as it was.
+        shell: Variables,
         /// When it runs, or why it does not.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
