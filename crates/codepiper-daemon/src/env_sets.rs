@@ -276,7 +276,9 @@ struct Resealed {
 /// The second step: every set, in one transaction.
 async fn reseal(app: &App, new: &str) -> Result<Resealed, Refusal> {
     let id = new.to_owned();
-    let outcome = write(app, "sealing the env sets anew", move |tx, ring| {
+    let mut ring = Ring::new(app);
+    let work = move |tx: &Transaction<'_>| {
+        let ring = &mut ring;
         let all = rows::list(tx)?;
         let mut changed = Vec::new();
         for row in &all {
@@ -295,15 +297,15 @@ async fn reseal(app: &App, new: &str) -> Result<Resealed, Refusal> {
         changed.iter().try_for_each(|row| rows::update(tx, row))?;
         rows::set_current_key(tx, &id)?;
         Ok(Ok(Resealed { sets: changed.len() as u32, replaced }))
-    })
-    .await;
+    };
+    let outcome = app.store.write(work).await;
+    let outcome = outcome.map_err(|error| internal("sealing the env sets anew", error))?;
     if outcome.is_err() {
-        // Nothing was sealed with the new key: a refusal comes before the first row is written.
+        // It refused before it wrote, so nothing is sealed with the new key. After an error of the store that is not
+        // sure, and the key stays.
         let (keys, id) = (Keys(app.config.keys_folder()), new.to_owned());
-        let taken = blocking(move || {
-            let current = keys.load(&id).map_err(|why| no_new_key(&why))?;
-            keys.take_back(&current).map_err(|error| internal("removing the new key", error))
-        });
+        let taken =
+            blocking(move || keys.take_back(&id).map_err(|error| internal("removing the new key", error)));
         if let Err(error) = taken.await {
             tracing::warn!(%error, "a key that nothing is sealed with stays behind");
         }

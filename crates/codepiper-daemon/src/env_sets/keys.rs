@@ -69,8 +69,8 @@ impl Keys {
     }
 
     /// Takes a key back that nothing was sealed with.
-    pub(super) fn take_back(&self, key: &Key) -> io::Result<()> {
-        fs::remove_file(self.file(key.id()))
+    pub(super) fn take_back(&self, id: &str) -> io::Result<()> {
+        fs::remove_file(self.file(id))
     }
 
     /// Puts all keys but this one aside; those named are deleted instead. Gives the files that were put aside.
@@ -92,10 +92,13 @@ impl Keys {
             }
             owner_only_folder(&self.retired())?;
             let to = self.retired().join(file_name(id));
-            if !to.exists() {
-                fs::rename(&path, &to)?;
-                retired.push(to);
+            // A key that was put aside before may have been put back from a copy.
+            match fs::read(&to) {
+                Ok(there) if there == fs::read(&path)? => fs::remove_file(&path)?,
+                Ok(_) => continue,
+                Err(_) => fs::rename(&path, &to)?,
             }
+            retired.push(to);
         }
         sync_folder(&self.0)?;
         Ok(retired)

@@ -1,8 +1,10 @@
 //! The whole with the demo agent: real binary, real tmux, real SQLite, private to each test.
 
 mod doctor;
+mod env_sets;
 mod faults;
 mod providers;
 mod sessions;
 mod survival;
 mod upkeep;
+mod workspaces;
