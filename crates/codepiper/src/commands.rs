@@ -32,8 +32,9 @@ use crate::client::{Client, Route};
 use crate::output;
 use clap::CommandFactory;
 use codepiper_api::defaults;
-use codepiper_api::sessions::{ResumeSession, SHELL_VARIABLES, Session, SessionBody};
+use codepiper_api::sessions::{ResumeSession, Session, SessionBody};
 use codepiper_api::{Fault, Refusal};
+use codepiper_core::provider::{SSH_AGENT, Variables};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -117,17 +118,14 @@ async fn whole_id(id: &str, daemon: &Client) -> Result<String, Refusal> {
 
 /// What a start takes from this shell: the agent that is found here is the one to start, whatever PATH the daemon
 /// was started with, and the SSH agent of this login is the one that is there.
-fn of_this_shell(
-    names: &[&str],
-    here: &dyn Fn(&str) -> Option<String>,
-) -> std::collections::BTreeMap<String, String> {
+fn of_this_shell(names: &[&str], here: &dyn Fn(&str) -> Option<String>) -> Variables {
     names.iter().filter_map(|name| Some(((*name).to_owned(), here(name)?))).collect()
 }
 
 /// What a resume takes from this shell: the SSH agent. Which agent runs does not change on the way.
-fn resume_request() -> ResumeSession {
-    let ssh = &SHELL_VARIABLES[1..];
-    ResumeSession { shell_env: of_this_shell(ssh, &|name| std::env::var(name).ok()) }
+fn resume_request() -> Option<ResumeSession> {
+    let shell_env = of_this_shell(&SSH_AGENT, &|name| std::env::var(name).ok());
+    (!shell_env.is_empty()).then_some(ResumeSession { shell_env })
 }
 
 /// `a1b2c3d4 (api)`
