@@ -156,6 +156,8 @@ enum Content {
         schema: u32,
         /// All it ever had.
         sessions: HashSet<SessionId>,
+        /// By name, each with the reason why it cannot be read, if so.
+        env_sets: Vec<(String, Option<String>)>,
     },
     /// Of a newer version.
     TooNew {

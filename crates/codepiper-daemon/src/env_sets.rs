@@ -22,6 +22,7 @@ use seal::{Key, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Env sets that are kept. A person has some dozen.
 const ENV_SETS_MAX: usize = 1_000;
@@ -246,6 +247,16 @@ pub(crate) async fn variables(app: &App, refs: &[EnvSetRef]) -> Result<Vec<(Stri
             .collect()
     })
     .await
+}
+
+/// The env sets of a database that is not open, each with the reason why its key cannot be used here, if so.
+pub(crate) fn look(
+    database: &Path,
+    keys_folder: PathBuf,
+) -> Result<Vec<(String, Option<String>)>, codepiper_store::StoreError> {
+    let keys = Keys(keys_folder);
+    let sets = codepiper_store::env_set_keys(database)?;
+    Ok(sets.into_iter().map(|(name, key)| (name, keys.load(&key).err().map(|why| why.to_string()))).collect())
 }
 
 /// Seals all sets anew with a new key, and only then puts the old one aside. Whatever happens in between, every

@@ -13,7 +13,7 @@ pub mod workspaces;
 mod backup;
 mod migrate;
 
-pub use backup::{BackupReport, session_ids, verify};
+pub use backup::{BackupReport, env_set_keys, session_ids, verify};
 pub use migrate::SCHEMA_VERSION;
 pub use rusqlite::{Connection, Transaction};
 

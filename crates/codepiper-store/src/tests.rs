@@ -270,6 +270,8 @@ async fn env_sets_are_kept_as_they_were_sealed() {
     db.store.write(move |tx| env_sets::update(tx, &changed)).await.unwrap();
     db.store.settle().await.unwrap();
     assert_eq!(db.store.read(env_sets::list).await.unwrap(), [env_set(2, "a"), row]);
+    let keys = env_set_keys(&db.folder.path().join("c.db")).unwrap();
+    assert_eq!(keys, ["a", "b"].map(|name| (name.to_owned(), "k1".to_owned())));
     db.store.write(|tx| env_sets::remove(tx, &EnvSetId::from_bits(2))).await.unwrap();
     assert_eq!(db.store.read(env_sets::list).await.unwrap().len(), 1);
     let gone = db.store.write(|tx| env_sets::remove(tx, &EnvSetId::from_bits(2))).await;

@@ -12,6 +12,7 @@ const FOLDERS_NAMED_MAX: usize = 5;
 pub(super) fn files(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![home(facts)];
     findings.extend(database(facts));
+    findings.extend(env_sets(facts));
     findings.push(socket(facts));
     findings.extend(log(facts));
     findings.extend(leftover_folders(facts));
@@ -100,7 +101,7 @@ fn database(facts: &Facts) -> Vec<Finding> {
             .fix("install the newer codepiper again, or export CODEPIPER_DB_PATH=/another/file"),
         ),
         Content::Whole { .. } if !findings.is_empty() => {}
-        Content::Whole { schema, sessions } => findings.push(finding(
+        Content::Whole { schema, sessions, .. } => findings.push(finding(
             name,
             Level::Ok,
             format!(
@@ -111,6 +112,26 @@ fn database(facts: &Facts) -> Vec<Finding> {
         )),
     }
     findings
+}
+
+fn env_sets(facts: &Facts) -> Option<Finding> {
+    let Content::Whole { env_sets, .. } = &facts.files.content else { return None };
+    let name = "env sets";
+    let unreadable: Vec<&str> =
+        env_sets.iter().filter(|(_, why)| why.is_some()).map(|(name, _)| name.as_str()).collect();
+    if env_sets.is_empty() {
+        return None;
+    }
+    let Some(why) = env_sets.iter().find_map(|(_, why)| why.as_deref()) else {
+        return Some(finding(
+            name,
+            Level::Ok,
+            format!("{}, with their key", count(env_sets.len(), "set", "sets")),
+        ));
+    };
+    let found = format!("{} cannot be read: {why}", unreadable.join(", "));
+    let give_up = format!("{} env-set delete {}", facts.codepiper, unreadable.join(" "));
+    Some(finding(name, Level::Error, found).fix(format!("put your copy of the key file back, or {give_up}")))
 }
 
 fn socket(facts: &Facts) -> Finding {

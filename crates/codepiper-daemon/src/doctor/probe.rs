@@ -236,7 +236,7 @@ async fn look_at_files(config: &Config) -> Files {
         async {
             // Folders first: one that is made meanwhile has its row already.
             let folders = folders(sessions_folder.clone()).await;
-            (folders, look_into(config.database.clone()).await)
+            (folders, look_into(config.database.clone(), config.keys_folder()).await)
         },
     );
     Files {
@@ -287,11 +287,12 @@ async fn is_listened(socket: &Path) -> Probed<bool> {
     .await
 }
 
-async fn look_into(database: PathBuf) -> Content {
+async fn look_into(database: PathBuf, keys: PathBuf) -> Content {
     let read = |database: &Path| -> Result<Content, StoreError> {
         let schema = codepiper_store::verify(database)?.schema;
         let sessions = codepiper_store::session_ids(database)?;
-        Ok(Content::Whole { schema, sessions: sessions.into_iter().collect() })
+        let env_sets = crate::env_sets::look(database, keys)?;
+        Ok(Content::Whole { schema, sessions: sessions.into_iter().collect(), env_sets })
     };
     let looked = blocking(move || {
         if !fs::metadata(&database).is_ok_and(|facts| facts.is_file() && facts.len() > 0) {

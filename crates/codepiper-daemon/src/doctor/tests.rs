@@ -58,7 +58,11 @@ fn healthy() -> Facts {
             home: seen("/h/.codepiper", Kind::Folder, 0o700),
             database: seen("/h/.codepiper/codepiper.db", Kind::File, 0o600),
             beside_database: vec![seen("/h/.codepiper/codepiper.db-wal", Kind::File, 0o600)],
-            content: Content::Whole { schema: 1, sessions: HashSet::from([id("a1b2c3d4")]) },
+            content: Content::Whole {
+                schema: 1,
+                sessions: HashSet::from([id("a1b2c3d4")]),
+                env_sets: Vec::new(),
+            },
             socket: seen("/t/s", Kind::Socket, 0o600),
             socket_folder: seen("/t", Kind::Folder, 0o1777),
             socket_listened: Ok(true),
@@ -289,6 +293,20 @@ claude-code note: not installed → npm install -g claude-code",
 }
 
 #[test]
+fn env_sets_need_their_key() {
+    let sets = |facts: &mut Facts, why: Option<&str>| {
+        let Content::Whole { env_sets, .. } = &mut facts.files.content else { panic!("a database") };
+        *env_sets = vec![("a".into(), None), ("b".into(), why.map(str::to_owned))];
+    };
+    check(|facts| sets(facts, None), "");
+    check(
+        |facts| sets(facts, Some("the key file `/k` is not there")),
+        "env sets error: b cannot be read: the key file `/k` is not there → put your copy of the key file back, or \
+         codepiper env-set delete b",
+    );
+}
+
+#[test]
 fn what_only_its_owner_may_see_is_guarded() {
     let mode = |mode: u32| Ok(Some(What { kind: Kind::Folder, owner: ME, mode, bytes: 0 }));
     check(
@@ -327,7 +345,10 @@ fn a_database_is_whole_or_the_way_back_is_told() {
     );
     check(
         content(Content::TooNew { schema: 9 }),
-        "database error: /h/.codepiper/codepiper.db was written by a newer codepiper: it has schema 9, this one knows up to 1 → install the newer codepiper again, or export CODEPIPER_DB_PATH=/another/file",
+        &format!(
+            "database error: /h/.codepiper/codepiper.db was written by a newer codepiper: it has schema 9, this one knows up to {} → install the newer codepiper again, or export CODEPIPER_DB_PATH=/another/file",
+            codepiper_store::SCHEMA_VERSION
+        ),
     );
     // A large one that takes longer than we look is not called bad.
     check(

@@ -365,17 +365,28 @@ async fn a_backup_holds_no_key_and_one_of_before_a_rotation_needs_the_old_one() 
     lab.cli(["env-set", "rotate-key"]);
     let restore = || {
         lab.stop_daemon();
-        lab.cli(["restore", copy.to_str().unwrap()]);
+        let said = lab.run(["restore", copy.to_str().unwrap()]);
+        assert!(said.status.success(), "{said:?}");
         lab.start_daemon();
+        String::from_utf8_lossy(&said.stderr).into_owned()
     };
-    restore();
+    assert_eq!(restore(), "");
     assert_eq!(lab.ok("GET", "/env-sets/keys", Value::Null).await["envSet"]["maskedVars"]["A"], "****zy");
     // One that was deleted is gone with what it opened.
     lab.cli(["backup", lab.path("other.db").to_str().unwrap()]);
     lab.cli(["env-set", "rotate-key", "--delete-old"]);
     fs::remove_dir_all(lab.path("home/keys/retired")).unwrap();
     assert_eq!(lab.ok("GET", "/env-sets/keys", Value::Null).await["envSet"]["maskedVars"]["A"], "****zy");
-    restore();
+    let said = restore();
+    assert!(
+        said.contains("env set `keys` cannot be read here") && said.contains("has no key in it"),
+        "{said}"
+    );
+    let doctor = lab.run(["doctor", "--json"]);
+    assert!(
+        String::from_utf8_lossy(&doctor.stdout).contains("keys cannot be read: the key file"),
+        "{doctor:?}"
+    );
     let refused = lab.ask("PUT", "/env-sets/keys", json!({ "set": { "A": "b" } })).await;
     assert!(error(&refused).starts_with("422 env set `keys` cannot be read"), "{}", error(&refused));
 }
