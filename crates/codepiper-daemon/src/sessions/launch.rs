@@ -59,6 +59,15 @@ impl Folder {
         write_owner_only(&self.shell(), &serde_json::to_vec(shell)?)
     }
 
+    /// Removes a launch file that nobody will read any more: it holds the environment, and must not stay.
+    pub(super) fn forget_launch(&self) {
+        if let Err(error) = fs::remove_file(self.launch_file())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %self.0.display(), "a launch file stays behind");
+        }
+    }
+
     /// Notes what the shell has in which a resume was typed; what it does not say stays.
     pub(super) fn update_shell(&self, shell: &Variables) -> io::Result<()> {
         let mut all = read_variables(&self.shell())?;
@@ -233,12 +242,8 @@ pub(super) async fn start(app: &App, known: &Known, prepared: &Prepared) -> Resu
             app.tmux.create(&new).await
         }
     };
-    if pane.is_err()
-        && let Err(error) = fs::remove_file(Folder(app.config.session_folder(&known.row.id)).launch_file())
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        // Nobody is there to read it, and its environment must not stay.
-        tracing::warn!(%error, session = %known.row.id, "the launch file stays behind");
+    if pane.is_err() {
+        Folder(app.config.session_folder(&known.row.id)).forget_launch();
     }
     pane.map(|pane| PaneRecord { id: pane.id, server: pane.server }).map_err(failed)
 }

@@ -136,6 +136,22 @@ async fn the_agent_gets_the_values_and_they_are_found_nowhere_else() {
 }
 
 #[tokio::test]
+async fn an_environment_that_nobody_came_to_read_does_not_stay() {
+    let lab = Lab::start().await;
+    create(&lab, "keys", json!({ "A": SECRET })).await;
+    let id = start(&lab, json!({ "envSetIds": ["keys"] })).await;
+    // As if daemon and machine had gone down between the file and the pane.
+    let file = lab.path(&format!("home/sessions/{id}/launch.json"));
+    lab.cli(["settings", "set", "resumeAfterReboot", "false"]);
+    lab.kill_daemon();
+    lab.tmux(["kill-server"]);
+    fs::write(&file, SECRET).unwrap();
+    lab.start_daemon();
+    lab.wait_for_event(&id, 0, |event| event["type"] == "exited").await;
+    assert!(!file.exists(), "{} is still there", file.display());
+}
+
+#[tokio::test]
 async fn later_sets_win_and_what_was_given_wins_over_them() {
     let lab = Lab::start().await;
     create(&lab, "one", json!({ "A": "one", "B": "one", "C": "one" })).await;

@@ -167,6 +167,7 @@ impl Actor {
         if !self.known.state().is_live() {
             return;
         }
+        self.folder.forget_launch(); // of a supervisor that never came to read it
         let requested = self.known.row.end_requested.take();
         let pane = self.known.pane().cloned();
         let name = self.known.row.id.tmux_name();
