@@ -79,8 +79,8 @@ pub fn verify_backup(path: &Path) -> Result<Backup, Refusal> {
 /// The env sets of a backup whose key is not among those of this home, each with the reason. A backup has no keys
 /// in it.
 pub fn env_sets_without_key(backup: &Path, config: &Config) -> Vec<(String, String)> {
-    let sets = crate::env_sets::look(backup, config.keys_folder()).unwrap_or_default();
-    sets.into_iter().filter_map(|(name, why)| Some((name, why?))).collect()
+    let (_, keyless) = crate::env_sets::look(backup, config.keys_folder()).unwrap_or_default();
+    keyless.into_iter().map(|set| (set.name, set.why)).collect()
 }
 
 /// Puts a backup in the place of the database. The old database is kept beside it; its path is returned when

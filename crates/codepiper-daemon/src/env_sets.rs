@@ -249,14 +249,30 @@ pub(crate) async fn variables(app: &App, refs: &[EnvSetRef]) -> Result<Vec<(Stri
     .await
 }
 
-/// The env sets of a database that is not open, each with the reason why its key cannot be used here, if so.
+/// An env set whose key cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keyless {
+    pub(crate) name: String,
+    /// Why.
+    pub(crate) why: String,
+    /// What to do.
+    pub(crate) way_out: String,
+}
+
+/// The env sets of a database, opened or not: how many there are, and those whose key cannot be used here.
 pub(crate) fn look(
     database: &Path,
     keys_folder: PathBuf,
-) -> Result<Vec<(String, Option<String>)>, codepiper_store::StoreError> {
+) -> Result<(usize, Vec<Keyless>), codepiper_store::StoreError> {
     let keys = Keys(keys_folder);
     let sets = codepiper_store::env_set_keys(database)?;
-    Ok(sets.into_iter().map(|(name, key)| (name, keys.load(&key).err().map(|why| why.to_string()))).collect())
+    let keyless = sets.iter().filter_map(|(name, key)| {
+        let why = keys.load(key).err()?;
+        let with_it: Vec<String> =
+            sets.iter().filter(|(_, other)| other == key).map(|(name, _)| name.clone()).collect();
+        Some(Keyless { name: name.clone(), why: why.to_string(), way_out: way_out(&why, &with_it) })
+    });
+    Ok((sets.len(), keyless.collect()))
 }
 
 /// Seals all sets anew with a new key, and only then puts the old one aside. Whatever happens in between, every
@@ -458,9 +474,17 @@ fn way_out(why: &NoKey, named: &[String]) -> String {
                 named.join(" ")
             )
         }
-        NoKey::Refused { path, .. } | NoKey::File { path, .. } => {
-            format!("`ls -l {}` shows the file; docs/env-sets.md tells what it must be", path.display())
-        }
+        NoKey::Exposed { path, .. } => format!(
+            "`chmod 600 {}` closes it, and then `codepiper env-set rotate-key` makes a new one, in case somebody \
+             read it",
+            path.display()
+        ),
+        NoKey::Refused { path, .. } | NoKey::File { path, .. } => format!(
+            "put your copy of the key into the place of `{}`, with `chmod 600`; `codepiper env-set delete {}` gives \
+             the sets up",
+            path.display(),
+            named.join(" ")
+        ),
     }
 }
 

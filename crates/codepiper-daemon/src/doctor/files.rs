@@ -115,23 +115,15 @@ fn database(facts: &Facts) -> Vec<Finding> {
 }
 
 fn env_sets(facts: &Facts) -> Option<Finding> {
-    let Content::Whole { env_sets, .. } = &facts.files.content else { return None };
+    let Content::Whole { env_sets, keyless, .. } = &facts.files.content else { return None };
     let name = "env sets";
-    let unreadable: Vec<&str> =
-        env_sets.iter().filter(|(_, why)| why.is_some()).map(|(name, _)| name.as_str()).collect();
-    if env_sets.is_empty() {
-        return None;
-    }
-    let Some(why) = env_sets.iter().find_map(|(_, why)| why.as_deref()) else {
-        return Some(finding(
-            name,
-            Level::Ok,
-            format!("{}, with their key", count(env_sets.len(), "set", "sets")),
-        ));
+    let Some(first) = keyless.first() else {
+        let found = format!("{}, with the key", count(*env_sets, "set", "sets"));
+        return (*env_sets > 0).then(|| finding(name, Level::Ok, found));
     };
-    let found = format!("{} cannot be read: {why}", unreadable.join(", "));
-    let give_up = format!("{} env-set delete {}", facts.codepiper, unreadable.join(" "));
-    Some(finding(name, Level::Error, found).fix(format!("put your copy of the key file back, or {give_up}")))
+    let names: Vec<&str> = keyless.iter().map(|set| set.name.as_str()).collect();
+    let found = format!("{} cannot be read: {}", names.join(", "), first.why);
+    Some(finding(name, Level::Error, found).fix(first.way_out.clone()))
 }
 
 fn socket(facts: &Facts) -> Finding {

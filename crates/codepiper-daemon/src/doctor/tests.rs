@@ -61,7 +61,8 @@ fn healthy() -> Facts {
             content: Content::Whole {
                 schema: 1,
                 sessions: HashSet::from([id("a1b2c3d4")]),
-                env_sets: Vec::new(),
+                env_sets: 0,
+                keyless: Vec::new(),
             },
             socket: seen("/t/s", Kind::Socket, 0o600),
             socket_folder: seen("/t", Kind::Folder, 0o1777),
@@ -294,15 +295,23 @@ claude-code note: not installed → npm install -g claude-code",
 
 #[test]
 fn env_sets_need_their_key() {
-    let sets = |facts: &mut Facts, why: Option<&str>| {
-        let Content::Whole { env_sets, .. } = &mut facts.files.content else { panic!("a database") };
-        *env_sets = vec![("a".into(), None), ("b".into(), why.map(str::to_owned))];
+    let sets = |of: Vec<Keyless>| {
+        move |facts: &mut Facts| {
+            let Content::Whole { env_sets, keyless, .. } = &mut facts.files.content else {
+                panic!("a database")
+            };
+            (*env_sets, *keyless) = (2, of);
+        }
     };
-    check(|facts| sets(facts, None), "");
+    check(sets(Vec::new()), "");
+    let lost = Keyless {
+        name: "b".into(),
+        why: "the key file `/k` is not there".into(),
+        way_out: "put your copy back".into(),
+    };
     check(
-        |facts| sets(facts, Some("the key file `/k` is not there")),
-        "env sets error: b cannot be read: the key file `/k` is not there → put your copy of the key file back, or \
-         codepiper env-set delete b",
+        sets(vec![lost]),
+        "env sets error: b cannot be read: the key file `/k` is not there → put your copy back",
     );
 }
 

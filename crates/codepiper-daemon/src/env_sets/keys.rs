@@ -20,6 +20,8 @@ pub(super) struct Keys(pub(super) PathBuf);
 pub(super) enum NoKey {
     #[error("the key file `{}` is not there", .0.display())]
     Lost(PathBuf),
+    #[error("the key file `{}` can be read by others (mode {mode:o})", path.display())]
+    Exposed { path: PathBuf, mode: u32 },
     #[error("the key file `{}` {why}", path.display())]
     Refused { path: PathBuf, why: String },
     #[error("the key file `{}` cannot be used: {why}", path.display())]
@@ -130,11 +132,7 @@ fn read(path: &Path, id: &str) -> Result<Key, NoKey> {
         return Err(refused("belongs to another user".into()));
     }
     if known.mode() & 0o077 != 0 {
-        let mode = known.mode() & 0o777;
-        return Err(refused(format!(
-            "can be read by others (mode {mode:o}): `chmod 600` closes it, and `codepiper env-set rotate-key` \
-             makes a new one in case somebody did"
-        )));
+        return Err(NoKey::Exposed { path: path.to_owned(), mode: known.mode() & 0o777 });
     }
     if known.len() != KEY_BYTES as u64 {
         return Err(refused(format!("has {} bytes, and a key has {KEY_BYTES}", known.len())));

@@ -241,7 +241,7 @@ async fn a_start_with_a_set_that_cannot_be_had_makes_nothing() {
     let key = keys(&lab).pop().unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     check(json!(["keys"]), "422 env set `keys` cannot be read: the key file `").await;
-    check(json!(["keys"]), "can be read by others (mode 644)").await;
+    check(json!(["keys"]), "can be read by others (mode 644) `chmod 600").await;
     fs::remove_file(&key).unwrap();
     check(json!(["keys"]), "is not there").await;
 }
