@@ -12,7 +12,7 @@ mod screen;
 
 pub use claude::shell_word;
 pub use definition::{BadDefinition, Capabilities, Definition, Dialog, ScreenRules, Speaks, Stop};
-pub use environment::{Billing, session_environment};
+pub use environment::{Billing, SSH_AGENT, Sources, Variables, environment_notes, session_environment};
 pub use screen::{ScreenReading, read_screen};
 
 use crate::gate::{Gate, Verdict};

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod env_sets;
 mod error;
 mod events;
 mod hooks;
@@ -12,6 +13,7 @@ mod input;
 mod output;
 mod service;
 mod sessions;
+mod workspaces;
 
 use crate::app::App;
 use crate::caller::Peer;
@@ -78,6 +80,11 @@ fn for_the_person() -> Router<Http> {
         .route("/audit", get(audit::list))
         .route("/audit/verify", get(audit::verify))
         .route("/policy-decisions", get(audit::as_original))
+        .route("/env-sets", get(env_sets::list).post(env_sets::create))
+        .route("/env-sets/rotate-key", post(env_sets::rotate))
+        .route("/env-sets/{id}", get(env_sets::get).put(env_sets::change).delete(env_sets::remove))
+        .route("/workspaces", get(workspaces::list).post(workspaces::create))
+        .route("/workspaces/{id}", get(workspaces::get).put(workspaces::change).delete(workspaces::remove))
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))

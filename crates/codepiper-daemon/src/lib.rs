@@ -14,6 +14,7 @@ pub mod status_line;
 mod app;
 mod bus;
 mod caller;
+mod env_sets;
 mod http;
 mod log;
 mod paths;
@@ -27,6 +28,7 @@ mod settings;
 mod stand_in;
 mod terminal;
 mod watch;
+mod workspaces;
 mod worktrees;
 
 pub use serve::{AlreadyRunning, Running, run};

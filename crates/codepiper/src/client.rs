@@ -210,6 +210,11 @@ impl Route {
         Self(format!("/sessions/{}{rest}", utf8_percent_encode(id, ESCAPED)))
     }
 
+    /// One of a collection, by whatever a person named it.
+    pub(crate) fn one_of(collection: &str, id: &str) -> Self {
+        Self(format!("/{collection}/{}", utf8_percent_encode(id, ESCAPED)))
+    }
+
     /// With a parameter more.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: impl Display) -> Self {

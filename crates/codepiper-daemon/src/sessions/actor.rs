@@ -165,8 +165,11 @@ impl Actor {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Launch { conversation, reply } => self.launch(&conversation, reply).await,
-            Command::Resume { reply } => match self.conversation_to_resume() {
-                Ok(conversation) => self.launch(&conversation, reply).await,
+            Command::Resume { shell, reply } => match self.conversation_to_resume() {
+                Ok(conversation) => match self.folder.update_shell(&shell) {
+                    Ok(()) => self.launch(&conversation, reply).await,
+                    Err(error) => answer(reply, Err(internal("noting the shell's variables", error))),
+                },
                 Err(refusal) => answer(reply, Err(refusal)),
             },
             Command::ProcessGone { launch, reply } => {

@@ -2,8 +2,10 @@
 
 mod approvals;
 mod doctor;
+mod env_sets;
 mod faults;
 mod providers;
 mod sessions;
 mod survival;
 mod upkeep;
+mod workspaces;
