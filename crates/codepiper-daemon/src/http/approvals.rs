@@ -11,7 +11,6 @@ use codepiper_api::approvals::{
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::approval::{ApprovalId, Standing};
 use codepiper_core::gate::Wants;
-use codepiper_core::hook::ToolCall;
 use codepiper_store::approvals::{self, ApprovalRow};
 use serde_json::json;
 
@@ -102,11 +101,9 @@ fn view(http: &Http, row: ApprovalRow) -> Result<Approval, Refusal> {
     let handle = http.sessions.find(session_id.as_str()).ok();
     let session_name = handle.as_ref().and_then(|handle| handle.known().row.name.clone());
     let is_open = row.standing == Standing::Open && asked.wants == Wants::Permission;
-    let always_rule = handle.filter(|_| is_open).and_then(|handle| {
-        let (tool, args) = (asked.tool.clone(), asked.args.clone());
-        let call = ToolCall { tool, args, use_id: None, agent: None };
-        handle.rule_for(&asked, &call, &row.digest).ok().map(|rule| json!(rule))
-    });
+    let always_rule = handle
+        .filter(|_| is_open)
+        .and_then(|handle| handle.rule_for(&asked, &row.digest).ok().map(|rule| json!(rule)));
     let (closed_by, reach, note) = match asked.closed {
         Some(closed) => (Some(closed.by), Some(closed.reach), closed.note),
         None => (None, None, None),

@@ -17,7 +17,7 @@ pub use command::{Command, EndKind};
 pub use gates::HookAnswer;
 
 use super::known::Known;
-use super::launch::Folder;
+use super::launch::{self, Folder};
 use super::{OpenChannel, Signal, internal};
 use crate::app::App;
 use crate::terminal::Screen;
@@ -113,6 +113,9 @@ impl Actor {
 
     /// Lives until the session leaves the list or the daemon ends.
     pub(super) async fn run(mut self) {
+        if self.is_placed() {
+            self.masker = launch::masker(&self.app, &self.known).await;
+        }
         self.watch();
         let mut gone = self.wait_for_supervisor();
         let mut watched_supervisor = self.supervisor();

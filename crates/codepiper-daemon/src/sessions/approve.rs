@@ -7,7 +7,6 @@ use codepiper_api::approvals::{AnswerApproval, Word};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::approval::{ApprovalId, Reach, Standing, digest};
 use codepiper_core::gate::{Verdict, Wants};
-use codepiper_core::hook::ToolCall;
 use codepiper_core::policy::{Action, Call, Rule, narrowest_rule};
 use codepiper_core::provider::Provider;
 use codepiper_core::provider::codex::requests;
@@ -38,9 +37,7 @@ impl Handle {
         };
         let rule = match answer.reach {
             Reach::Once => None,
-            Reach::Session | Reach::Always => {
-                Some(self.rule_for(&open.asked, &open.call, &open.row.digest)?)
-            }
+            Reach::Session | Reach::Always => Some(self.rule_for(&open.asked, &open.row.digest)?),
         };
         let closed = Closed { by: by.to_owned(), reach: answer.reach, note: answer.note.clone() };
         let closing = |says: String| Closing { standing, closed: closed.clone(), says };
@@ -80,10 +77,10 @@ impl Handle {
         app.policies.remember(app, rule, session, open.asked.priority, by).await
     }
 
-    /// The narrowest rule that decides a call like this one.
-    pub fn rule_for(&self, asked: &Asked, call: &ToolCall, asked_digest: &str) -> Result<Rule, Refusal> {
-        // What is stored may have been masked or cut, and would be the rule of another call.
-        if digest(&call.tool, &call.args) != asked_digest {
+    /// The narrowest rule that decides a call like this one. It is made of what is stored, so no secret gets into it.
+    pub fn rule_for(&self, asked: &Asked, asked_digest: &str) -> Result<Rule, Refusal> {
+        if digest(&asked.tool, &asked.args) != asked_digest {
+            // Masked or cut, it would be the rule of another call.
             return Err(Refusal::field(
                 "reach",
                 "must be `once`: the call holds a secret, or is too long for a rule",
@@ -94,7 +91,7 @@ impl Handle {
         let cwd = asked.cwd.as_deref().unwrap_or(Path::new(&known.row.cwd));
         let real = |path: &Path| path.to_owned();
         let call =
-            Call { tool: &call.tool, args: &call.args, cwd, session: &self.id, home: None, real: &real };
+            Call { tool: &asked.tool, args: &asked.args, cwd, session: &self.id, home: None, real: &real };
         Ok(narrowest_rule(&call, Action::Allow))
     }
 

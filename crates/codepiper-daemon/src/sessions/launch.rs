@@ -13,6 +13,7 @@ use codepiper_api::defaults::{
 };
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::launch::{CompanionFile, LaunchFile};
+use codepiper_core::masking::{Masker, is_secret_name};
 use codepiper_core::provider::{
     Conversation, Launch, SSH_AGENT, Sources, Variables, environment_notes, session_environment,
 };
@@ -207,6 +208,27 @@ pub(super) async fn prepare(
         argv: vec![codepiper, "pane-supervise".into(), text(&folder.launch_file())],
         pipe,
     })
+}
+
+/// What knows the secrets of a session: its env sets, the credentials of its provider, what was given under a name that
+/// says so, and what its hooks prove themselves with.
+pub(super) async fn masker(app: &App, known: &Known) -> Masker {
+    let folder = Folder(app.config.session_folder(&known.row.id));
+    let sets = env_sets::variables(app, &known.launch.env_sets).await.unwrap_or_else(|refusal| {
+        tracing::warn!(%refusal, session = %known.row.id, "values of an env set are not known to the masking");
+        Vec::new()
+    });
+    let given = read_variables(&folder.environment()).unwrap_or_default();
+    let provider = app.providers.find(&known.row.provider);
+    let is_credential = |name: &String| {
+        is_secret_name(name)
+            || provider.as_ref().is_ok_and(|provider| provider.definition.is_credential(name))
+    };
+    let named = app.config.environment.iter().chain(given.iter()).filter(|(name, _)| is_credential(name));
+    let values = named.map(|(_, value)| value.clone());
+    let of_sets = sets.into_iter().flat_map(|(_, set)| set.into_values());
+    let secret = known.process.as_ref().map(|process| process.secret.0.clone());
+    Masker::new(values.chain(of_sets).chain(secret))
 }
 
 /// The shell command that records a pane, for panes whose recorder was lost.

@@ -573,3 +573,27 @@ async fn the_ssh_agent_of_the_shell_reaches_the_agent_unless_it_is_withheld() {
     let refused = lab.ask("POST", "/sessions", refused).await;
     assert!(error(&refused).contains("takes PATH, SSH_AUTH_SOCK, SSH_AGENT_PID only"), "{}", error(&refused));
 }
+
+#[tokio::test]
+async fn a_value_that_an_agent_uses_is_masked_on_record() {
+    let lab = Lab::start().await;
+    const VALUE: &str = "quince-jelly-in-jars";
+    lab.cli(["env-set", "create", "kitchen", &format!("JAM={VALUE}")]);
+    let body = json!({ "provider": "demo", "cwd": lab.project(), "envSetIds": ["kitchen"] });
+    let id = lab.session(body).await;
+    lab.wait_for_state(&id, "idle").await;
+    lab.send(&id, &format!("RUN: echo {VALUE} > jam.txt")).await;
+    lab.wait_for_event(&id, 0, |event| event["type"] == "approval-opened").await;
+    let shown = lab.cli(["approvals", "show", &id, "--json"]);
+    let audit = lab.cli(["audit", &id, "--json"]);
+    assert!(shown.contains("echo ****") && audit.contains("echo ****"), "{shown} {audit}");
+    let events = lab.events(&id).await;
+    let hooks: Vec<_> = events.iter().filter(|event| event["type"] == "PreToolUse").collect();
+    assert!(!format!("{shown} {audit} {hooks:?}").contains(VALUE), "{shown} {audit} {hooks:?}");
+    // The rule of such a call would hold the secret, or be of another call.
+    let refused = lab.run(["approvals", "allow", &id, "--always", "--yes"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    lab.cli(["approvals", "allow", &id]);
+    lab.wait_for_state(&id, "idle").await;
+    assert_eq!(std::fs::read_to_string(lab.project().join("jam.txt")).unwrap().trim(), VALUE);
+}

@@ -104,10 +104,10 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
     check("logs a1 --since yesterday", "`since` means nothing as `yesterday`");
     check("rename a1", "<NAME|--clear>");
     check("resize a1 wide 3", "invalid value 'wide'");
-    let names =
-        "[possible values: endedSessionHours, forwardSshAuthSock, preserveSessions, resumeAfterReboot]";
-    check("settings get frob", names);
-    check("settings set preserveSession true", names);
+    let names = codepiper_api::settings::SETTINGS.map(|setting| setting.name).join(", ");
+    let names = format!("[possible values: {names}]");
+    check("settings get frob", &names);
+    check("settings set preserveSession true", &names);
     check("settings set preserveSession true", "a similar value exists: 'preserveSessions'");
 }
 

@@ -68,6 +68,9 @@ impl Actor {
         }
         let prepared = launch::prepare(&self.app, &self.known, conversation).await?;
         self.known.launch_notes.clone_from(&prepared.notes);
+        let looked_for = self.known.process.replace(prepared.record.clone());
+        self.masker = launch::masker(&self.app, &self.known).await;
+        self.known.process = looked_for;
         // Committed before the start: whatever happens from here on, the process will be found again.
         self.known.process = Some(prepared.record.clone());
         self.known.row.end_requested = None;

@@ -91,7 +91,8 @@ impl Actor {
         if self.channel.borrow().is_some() {
             hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
         }
-        let mut event = self.event("hook", &hook.name, bounded(hook.raw));
+        let payload = self.masker.value(&bounded(hook.raw));
+        let mut event = self.event("hook", &hook.name, payload);
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
         batch.events.insert(0, event);
