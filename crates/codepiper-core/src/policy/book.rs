@@ -1,7 +1,7 @@
 //! The rules of one session, compiled, and how they decide.
 
 use super::pattern::TextPattern;
-use super::reach::{names_file, names_one_of};
+use super::reach::{Counts, names_file, names_one_of};
 use super::read::{Problem, compile};
 use super::rule::{Compiled, Hit, Prepared, READ_TOOLS, WRITE_TOOLS};
 use super::shell::{self, Field, Form, Part, What};
@@ -159,7 +159,7 @@ impl RuleBook {
                 hit_file(rule, call, &part.cwds, tool, name, whole)
             }
             What::Words(names) if rule.reaches_commands() => {
-                names_one_of(rule, names, &part.cwds, true, call).min(rule.fits_around(call, &part.cwds))
+                names_one_of(rule, names, &part.cwds, Counts::Globs, call).min(rule.fits_around(call, &part.cwds))
             }
             What::Words(_) => Hit::No,
         })
@@ -417,9 +417,10 @@ fn hit_command(rule: &Compiled, call: &Prepared<'_>, part: &Part, whole: &str) -
     let around = || rule.fits_around(call, &part.cwds);
     if rule.reaches_commands() {
         let reaches = rule.reads_files || !only_reads;
+        let counts = if *opens_nothing { Counts::Known } else { Counts::All };
         let named = match reaches {
             false => Hit::No,
-            true => match names_one_of(rule, names, &part.cwds, *opens_nothing, call) {
+            true => match names_one_of(rule, names, &part.cwds, counts, call) {
                 Hit::No if part.unreadable.is_some() => Hit::Maybe,
                 hit => hit,
             },

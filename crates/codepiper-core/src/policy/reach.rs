@@ -8,22 +8,38 @@ use super::rule::{Compiled, Hit, Prepared};
 use super::shell::{Field, Piece, Unknown};
 use std::path::{Path, PathBuf};
 
+/// Which words that aren't known count as names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// None: a command that opens nothing.
+    Known,
+    /// Wildcards: words that somebody else opens.
+    Globs,
+    /// All.
+    All,
+}
+
 /// Whether any of these words names a file of the rule. `cwds`: where relative ones start, empty if unknown.
 pub(super) fn names_one_of(
     rule: &Compiled,
     names: &[Field],
     cwds: &[PathBuf],
-    opens_nothing: bool,
+    counts: Counts,
     call: &Prepared<'_>,
 ) -> Hit {
     let mut best = Hit::No;
     for name in names {
-        let open = name.pieces.iter().all(|piece| matches!(piece, Piece::Tok(Tok::Char(_))));
-        if opens_nothing && !open {
+        let skipped = match counts {
+            Counts::Known => name.known().is_none(),
+            Counts::Globs => name.has_unknown(),
+            Counts::All => false,
+        };
+        if skipped {
             continue;
         }
-        for start in starts(name) {
-            let hit = rule.files.iter().map(|list| names_file(list, rule.action, &name.after(start), cwds, call));
+        for (from, to) in spots(name) {
+            let name = name.slice(from, to);
+            let hit = rule.files.iter().map(|list| names_file(list, rule.action, &name, cwds, call));
             best = best.max(hit.min().unwrap_or(Hit::No));
             if best == Hit::Yes {
                 return best;
@@ -33,18 +49,20 @@ pub(super) fn names_one_of(
     best
 }
 
-/// Where in a word a file's name may begin: `--opt=file`, `-ofile`, `@file`, `if=file`, `HEAD:file`.
-fn starts(word: &Field) -> Vec<usize> {
+/// Where in a word a file's name may stand: `--opt=file`, `-ofile`, `@file`, `if=file`, `HEAD:file`, `file:/x`.
+fn spots(word: &Field) -> Vec<(usize, usize)> {
     let is = |at: usize, wanted: char| word.pieces.get(at) == Some(&Piece::Tok(Tok::Char(wanted)));
+    let end = word.pieces.len();
     let mut starts = match (is(0, '-'), is(1, '-')) {
         (true, true) => Vec::new(),
         (true, false) => vec![2],
         _ => vec![0],
     };
-    starts.extend((0..word.pieces.len()).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1));
-    starts.retain(|start| *start < word.pieces.len());
+    starts.extend((0..end).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1));
+    starts.retain(|start| *start < end);
     starts.truncate(STARTS_MAX);
-    starts
+    let stops = |start: usize| (start + 1..end).find(|at| is(*at, ':') || is(*at, ','));
+    starts.iter().flat_map(|start| [Some((*start, end)), stops(*start).map(|stop| (*start, stop))]).flatten().collect()
 }
 
 /// The most places in one word that are looked at. A word with more marks is a text, not a list of files.

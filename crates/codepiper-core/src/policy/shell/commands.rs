@@ -44,6 +44,10 @@ pub(super) fn is_harmless(words: &[&str]) -> bool {
             rest.iter().all(|word| word.chars().all(|c| c.is_ascii_digit()))
         }
         ["pwd"] => true,
+        ["read", rest @ ..] => rest.iter().all(|word| match word.strip_prefix('-') {
+            Some(letters) => letters == "r" || letters == "ra" || letters == "a",
+            None => is_shell_variable(word),
+        }),
         ["set", options @ ..] => {
             const OPTIONS: &[&str] = &["-e", "-u", "-x", "-o", "-eu", "-ex", "-euo", "-euxo", "-eo", "pipefail", "+e", "+x"];
             !options.is_empty() && options.iter().all(|word| OPTIONS.contains(word))

@@ -67,10 +67,25 @@ impl Field {
         chars.collect()
     }
 
-    /// What is left after so many characters, all of which must be known.
-    pub(in super::super) fn after(&self, chars: usize) -> Self {
-        let text = self.text.chars().skip(chars).collect();
-        Self { text, pieces: self.pieces.get(chars..).unwrap_or_default().to_vec(), assumed: self.assumed }
+    /// These pieces of it alone. Its text is as long only while it is known.
+    pub(in super::super) fn slice(&self, from: usize, to: usize) -> Self {
+        let pieces = self.pieces.get(from..to).unwrap_or_default().to_vec();
+        let text = match self.known() {
+            Some(text) => text.chars().skip(from).take(to.saturating_sub(from)).collect(),
+            None => pieces.iter().map(Piece::shown).collect(),
+        };
+        Self { text, pieces, assumed: self.assumed }
+    }
+}
+
+impl Piece {
+    fn shown(&self) -> char {
+        match self {
+            Self::Tok(Tok::Char(c)) => *c,
+            Self::Tok(Tok::Any | Tok::Class { .. }) => '?',
+            Self::Tok(Tok::Star) => '*',
+            Self::Unknown(_) => '$',
+        }
     }
 }
 

@@ -246,8 +246,14 @@ impl Parser {
             match self.keyword().as_deref() {
                 Some("!") => self.at += 1,
                 Some("time") => {
+                    let start = self.at;
                     self.at += 4;
                     self.blanks();
+                    // Options of the program of that name.
+                    if self.sees("-") && !matches!(self.keyword().as_deref(), Some("-p" | "--")) {
+                        self.at = start;
+                        break;
+                    }
                     while let Some("-p" | "--") = self.keyword().as_deref() {
                         self.at += 2;
                         self.blanks();
@@ -344,7 +350,11 @@ impl Parser {
                 }
                 self.function(name)
             }
-            Some("coproc") => Err("it starts a coprocess"),
+            Some("coproc") => {
+                self.at += 6;
+                let body = Script { lists: vec![AndOr::of(self.command()?)] };
+                self.block(Block::Subshell, None, Vec::new(), vec![body])
+            }
             Some(word) if KEYWORDS_THAT_CLOSE.contains(&word) => Err(SYNTAX),
             _ => self.simple(),
         }

@@ -364,6 +364,8 @@ impl Walker {
             let name = plain.rsplit('/').next().unwrap_or_default().to_owned();
             if head.known().is_none() || head.assumed || plain != head.text {
                 facts.unreadable.get_or_insert(DYNAMIC);
+            } else if plain.contains(char::is_whitespace) {
+                facts.unreadable.get_or_insert("the command's name has blanks in it");
             }
             facts.add(&fields, &assignments, &name, free);
             if name == "git"
@@ -392,6 +394,8 @@ impl Walker {
                 Wrapped::Command { fields: next, assignments: more, free: still } => {
                     free &= still;
                     assignments.extend(more);
+                    // Words from elsewhere may name files as well.
+                    facts.names.extend(next.iter().filter(|field| field.has_unknown()).cloned());
                     fields = next;
                 }
                 Wrapped::Script { text, free: still } => {

@@ -137,7 +137,7 @@ pub(super) fn unwrap(name: &str, fields: &[Field], here: Option<&Field>) -> Wrap
         "xargs" => {
             let long = ["--arg-file", "--delimiter", "--max-args", "--max-procs", "--max-chars", "--process-slot-var"];
             match after_options(rest, "adEILnPsJRS", &long) {
-                Some(at) if at < rest.len() => with_unknown(&rest[at..]),
+                Some(at) if at < rest.len() => with_unknown(&replaced(&rest[..at], &rest[at..])),
                 Some(_) => Wrapped::Nothing,
                 None => Wrapped::Unknown(UNKNOWN_OPTIONS),
             }
@@ -188,6 +188,16 @@ fn with_unknown(command: &[Field]) -> Wrapped {
     let mut fields = command.to_vec();
     fields.push(Field::unknown("…"));
     Wrapped::Command { fields, assignments: Vec::new(), free: true }
+}
+
+/// The command of xargs, with what it puts its input in place of unknown: `{}`, or what `-I` says.
+fn replaced(options: &[Field], command: &[Field]) -> Vec<Field> {
+    let marks = options.iter().zip(options.iter().skip(1)).filter(|(option, _)| option.text.ends_with('I'));
+    let mut marks: Vec<&str> = marks.map(|(_, mark)| mark.text.as_str()).collect();
+    marks.extend(options.iter().filter_map(|option| option.text.strip_prefix("-I")).filter(|mark| !mark.is_empty()));
+    marks.push("{}");
+    let replaces = |field: &Field| marks.iter().any(|mark| field.text.contains(mark));
+    command.iter().map(|field| if replaces(field) { Field::unknown(&field.text) } else { field.clone() }).collect()
 }
 
 fn joined(fields: &[Field]) -> Field {
