@@ -18,6 +18,9 @@ const PARTS_MAX: usize = 400;
 /// The most working directories that are kept in mind; more are as good as unknown.
 const CWDS_MAX: usize = 4;
 
+/// The longest value of a variable that is kept in mind, in bytes: `x=$x$x` would double it each time.
+const VALUE_MAX: usize = 4096;
+
 const DYNAMIC: Refused = "which command it runs is decided only when it runs";
 
 /// What of a shell's state changes what words mean.
@@ -330,7 +333,9 @@ impl Walker {
         }
         for (name, text, values, plain) in assigned {
             let value = match values.as_slice() {
-                [value] if plain && value.known().is_some() => Value::Known(value.text.clone()),
+                [value] if plain && value.known().is_some() && value.text.len() <= VALUE_MAX => {
+                    Value::Known(value.text.clone())
+                }
                 _ => Value::Anything,
             };
             let harmless = known::is_shell_variable(&name);
@@ -496,7 +501,7 @@ impl Walker {
                     let shown = fields.iter().find(|field| field.text == **word).is_some_and(|field| field.known().is_some());
                     let keeps = !word.contains('=') && matches!(words[0], "export" | "readonly");
                     if !keeps {
-                        let value = if sets && shown { Value::Known(value.to_owned()) } else { Value::Anything };
+                        let value = if sets && shown && value.len() <= VALUE_MAX { Value::Known(value.to_owned()) } else { Value::Anything };
                         self.state.variables.insert(name.to_owned(), value);
                     }
                 }
