@@ -92,7 +92,7 @@ impl RuleBook {
     pub fn decide(&self, call: &Call<'_>) -> Decision {
         let prepared = Prepared::new(call);
         if let Some(command) = shell::command_of(call.tool, call.args) {
-            return self.decide_command(&prepared, command.trim());
+            return self.decide_command(&prepared, &command);
         }
         let rules = self.bucket(call.tool).all.iter().map(|at| &self.rules[*at as usize]);
         let plain = self.first(rules, None, false, |rule| {
@@ -107,6 +107,8 @@ impl RuleBook {
     fn decide_command(&self, call: &Prepared<'_>, command: &str) -> Decision {
         let bucket = self.bucket(call.call.tool);
         let parts = shell::parts(command, &call.cwd, call.home.as_deref());
+        // Only after it was read: a blank at the end may be escaped.
+        let command = command.trim();
         let one = matches!(parts.as_slice(), [Part { unreadable: None, .. }]);
         let mut judged: Vec<(String, Judged)> = Vec::new();
         for part in &parts {

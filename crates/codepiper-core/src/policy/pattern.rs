@@ -177,6 +177,7 @@ impl PathPattern {
             return regex(source).map(Self::Regex);
         }
         let (from, below) = match text {
+            "/" => (From::Root, "**"),
             "~" => (From::Home, ""),
             _ if text.starts_with("~/") => (From::Home, &text[2..]),
             _ if text.starts_with('/') => (From::Root, &text[1..]),

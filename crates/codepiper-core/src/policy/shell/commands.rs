@@ -57,6 +57,12 @@ pub(super) fn is_harmless(words: &[&str]) -> bool {
     }
 }
 
+/// They take names of variables, in which arithmetic is done: `a[$(…)]` is run.
+pub(super) const COMPUTE: &[&str] = &[
+    "printf", "read", "unset", "declare", "typeset", "local", "export", "readonly", "test", "[", "mapfile",
+    "readarray", "wait", "getopts", "let", "builtin", "command",
+];
+
 /// Variables that make no command do something else; an allow rule needn't mention them.
 pub(super) const HARMLESS_VARIABLES: &[&str] =
     &["CI", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "LANG", "LC_ALL", "NO_COLOR", "RUST_BACKTRACE", "TZ"];
@@ -129,12 +135,6 @@ pub(super) fn runs_unknown(name: &str, words: &[&str], input: bool) -> Option<&'
         ("fc" | "history" | "enable" | "bind" | "complete", _) => Some("it changes the shell in ways not looked into"),
         ("hash", ["hash", "-p", ..]) => Some("it changes what a command's name means"),
         ("let", _) => Some("it computes with text"),
-        // Arithmetic in names: `a[$(…)]` is run.
-        ("printf" | "read" | "unset" | "declare" | "typeset" | "local" | "export" | "readonly" | "test" | "[" | "mapfile", _)
-            if words.iter().any(|word| word.contains("[$(") || word.contains("[`")) =>
-        {
-            Some("it computes with text that runs a command")
-        }
         ("sed" | "gsed", _) if words.iter().skip(1).any(|word| sed_executes(word)) => {
             Some("its script runs commands")
         }

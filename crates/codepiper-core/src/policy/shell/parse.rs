@@ -597,7 +597,8 @@ impl Parser {
             let is_descriptor = text == "-" || !text.is_empty() && text.trim_end_matches('-').chars().all(|c| c.is_ascii_digit());
             return match is_descriptor {
                 true => Ok(Some(Redirect { kind: RedirectKind::Descriptor, target, document: None })),
-                false if operator == ">&" => Ok(Some(Redirect { kind, target, document: None })),
+                // Bash expands a quoted word here once more.
+                false if operator == ">&" && !target.is_quoted() && !text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Some(Redirect { kind, target, document: None })),
                 false => Err(SYNTAX),
             };
         }

@@ -186,7 +186,7 @@ impl Walker {
             Block::Subshell => self.apart(|walker| bodies.iter().for_each(|body| walker.script(body))),
             Block::Group => self.deeper(|walker| bodies.iter().for_each(|body| walker.script(body))),
             Block::Test => {
-                let computes = words.iter().any(|word| word.source.contains("[$(") || word.source.contains("[`"));
+                let computes = words.iter().any(computes_quoted);
                 let shown: Vec<&str> = words.iter().map(|word| word.source.as_str()).collect();
                 let mut part = unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
                 if !computes {
@@ -299,11 +299,16 @@ impl Walker {
 
     fn simple(&mut self, simple: &Simple, piped: bool) {
         self.runs(&simple.words);
+        let first = simple.words.first().and_then(Word::literal).unwrap_or_default();
+        if known::COMPUTE.contains(&first.as_str()) && simple.words.iter().any(computes_quoted) {
+            self.push(unreadable(&simple.source, "it computes with text that runs a command", &self.base));
+        }
         let mut assigned = Vec::new();
         for assignment in &simple.assignments {
             self.runs(&assignment.values);
             let values: Vec<Field> = assignment.values.iter().map(|word| self.field(word)).collect();
-            let computes = assignment.source.contains("[$(") || assignment.source.contains("[`");
+            let computes = assignment.values.iter().any(computes_quoted)
+                || !assignment.plain && assignment.values.first().is_some_and(holds_expansion);
             let mut text = Field::literal(&format!("{}=", assignment.name));
             match values.as_slice() {
                 [value] if assignment.plain => {
@@ -624,4 +629,15 @@ fn union(a: &[PathBuf], b: &[PathBuf]) -> Vec<PathBuf> {
     let mut all = a.to_vec();
     all.extend(b.iter().filter(|path| !a.contains(path)).cloned());
     if all.len() > CWDS_MAX { Vec::new() } else { all }
+}
+
+/// Text in quotes that runs a command where bash computes with it: `'a[$(x)]'`.
+fn computes_quoted(word: &Word) -> bool {
+    let has = |wanted: char| word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c, .. } if *c == wanted));
+    has('[') && holds_expansion(word)
+}
+
+/// Text in quotes that would be an expansion if it were expanded once more.
+fn holds_expansion(word: &Word) -> bool {
+    word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c: '$' | '`', .. }))
 }

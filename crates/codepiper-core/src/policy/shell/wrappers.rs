@@ -173,11 +173,8 @@ pub(super) fn unwrap(name: &str, fields: &[Field], here: Option<&Field>) -> Wrap
 }
 
 fn inner(rest: &[Field], free: bool) -> Wrapped {
-    let is_assignment = |field: &&Field| {
-        field.text.split_once('=').is_some_and(|(name, _)| {
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        })
-    };
+    // To env and sudo any text before a `=` is a name.
+    let is_assignment = |field: &&Field| field.text.find('=').is_some_and(|at| at > 0);
     let assignments: Vec<Field> = rest.iter().take_while(is_assignment).cloned().collect();
     let fields = rest[assignments.len()..].to_vec();
     if fields.is_empty() { Wrapped::Nothing } else { Wrapped::Command { fields, assignments, free } }
