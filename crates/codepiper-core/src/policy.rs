@@ -40,7 +40,9 @@
 mod book;
 mod explain;
 mod glob;
+mod hits;
 mod import;
+mod index;
 mod narrow;
 mod paths;
 mod pattern;

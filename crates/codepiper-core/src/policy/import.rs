@@ -8,15 +8,23 @@ use serde_json::Value;
 /// said in our rules becomes a problem and no rule; nothing is dropped in silence.
 pub fn import_claude(settings: &Value) -> (Vec<Rule>, Vec<Problem>) {
     let (mut rules, mut problems) = (Vec::new(), Vec::new());
-    let wrong = |at: &str, what: &str, hint: &str| Problem { at: at.into(), what: what.into(), hint: hint.into() };
+    let wrong =
+        |at: &str, what: &str, hint: &str| Problem { at: at.into(), what: what.into(), hint: hint.into() };
     let Some(permissions) = settings.get("permissions") else { return (rules, problems) };
     let Some(fields) = permissions.as_object() else {
-        return (rules, vec![wrong("permissions", "is not an object", "is this a Claude Code settings file?")]);
+        return (
+            rules,
+            vec![wrong("permissions", "is not an object", "is this a Claude Code settings file?")],
+        );
     };
     for (list, action) in [("deny", Action::Deny), ("ask", Action::Ask), ("allow", Action::Allow)] {
         let Some(entries) = fields.get(list) else { continue };
         let Some(entries) = entries.as_array() else {
-            problems.push(wrong(&format!("permissions.{list}"), "is not a list", "Claude Code ignores it too"));
+            problems.push(wrong(
+                &format!("permissions.{list}"),
+                "is not a list",
+                "Claude Code ignores it too",
+            ));
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
@@ -66,7 +74,9 @@ fn read_entry(text: &str, action: Action) -> Result<Rule, Refused> {
     let server_only = tool.starts_with("mcp__") && tool.matches("__").count() == 1 && !tool.contains('*');
     rule.tool = Some(match tool {
         // A rule on reading holds for all tools that read, in Claude Code too.
-        "Read" if inside.is_some() => Patterns::Many(vec!["Read".into(), "Grep".into(), "Glob".into(), "NotebookRead".into()]),
+        "Read" if inside.is_some() => {
+            Patterns::Many(vec!["Read".into(), "Grep".into(), "Glob".into(), "NotebookRead".into()])
+        }
         "Edit" | "Write" if inside.is_some() => {
             Patterns::Many(vec!["Edit".into(), "MultiEdit".into(), "Write".into(), "NotebookEdit".into()])
         }
@@ -83,7 +93,8 @@ fn read_entry(text: &str, action: Action) -> Result<Rule, Refused> {
             ("file_path", path(inside.trim())?)
         }
         "WebFetch" => {
-            let domain = inside.trim().strip_prefix("domain:").ok_or(("is no `domain:`", "write the rule by hand"))?;
+            let domain =
+                inside.trim().strip_prefix("domain:").ok_or(("is no `domain:`", "write the rule by hand"))?;
             if domain.is_empty() || domain.contains('/') {
                 return Err(("is no domain", "correct it"));
             }
@@ -97,7 +108,12 @@ fn read_entry(text: &str, action: Action) -> Result<Rule, Refused> {
         }
         "Task" | "Agent" => ("subagent_type", Patterns::One(literal(inside.trim()))),
         "Skill" => ("skill", Patterns::One(literal(inside.trim()).replace(":\\*", "*"))),
-        _ => return Err(("has a condition we don't know for this tool", "write the rule by hand, with `args`")),
+        _ => {
+            return Err((
+                "has a condition we don't know for this tool",
+                "write the rule by hand, with `args`",
+            ));
+        }
     };
     rule.args.insert(argument.into(), patterns);
     Ok(rule)
@@ -130,7 +146,9 @@ fn path(text: &str) -> Result<Patterns, Refused> {
         Patterns::Many(patterns)
     };
     match text {
-        _ if text.split('/').any(|part| part == "..") => Err(("goes up with `..`", "write the path from `//` or `~/`")),
+        _ if text.split('/').any(|part| part == "..") => {
+            Err(("goes up with `..`", "write the path from `//` or `~/`"))
+        }
         "*" | "**" | "/**" | "./**" => Ok(Patterns::Many(vec!["./**".into()])),
         _ if text.starts_with("//") => Ok(below("/", text.trim_start_matches('/'))),
         _ if text.starts_with("~/") => Ok(below("~/", &text[2..])),

@@ -27,12 +27,17 @@ pub fn narrowest_rule(call: &Call<'_>, action: Action) -> Rule {
         let host: &str = rest.split(['/', '?', '#']).next().unwrap_or_default();
         // Up to the end of the host, so that `example.com.evil.net` is another.
         let start = format!("{}://{}", literal(scheme), literal(host));
-        rule.args.insert("url".into(), Patterns::Many(vec![start.clone(), format!("{start}/*"), format!("{start}[?#]*")]));
+        rule.args.insert(
+            "url".into(),
+            Patterns::Many(vec![start.clone(), format!("{start}/*"), format!("{start}[?#]*")]),
+        );
         return rule;
     }
     if let Some(args) = call.args.as_object() {
         for name in args.keys() {
-            if let Some(text) = argument(call.args, name).filter(|text| text.len() < super::pattern::PATTERN_MAX / 2) {
+            if let Some(text) =
+                argument(call.args, name).filter(|text| text.len() < super::pattern::PATTERN_MAX / 2)
+            {
                 rule.args.insert(name.clone(), one(&text));
             }
         }

@@ -4,7 +4,7 @@ use super::Action;
 use super::glob::{self, Tok};
 use super::paths;
 use super::pattern::{From, List, PathPattern, Segment};
-use super::rule::{Compiled, Hit, Prepared};
+use super::rule::{Compiled, Hit, Prepared, View};
 use super::shell::{Field, Piece, Unknown};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,38 @@ pub(super) enum Counts {
     Globs,
     /// All.
     All,
+}
+
+/// The paths these words may be, for finding the rules about them; `None` if they may be any.
+pub(super) fn paths_in(
+    names: &[Field],
+    cwds: &[PathBuf],
+    counts: Counts,
+    call: &Prepared<'_>,
+) -> Option<Vec<std::rc::Rc<View>>> {
+    let shown = |piece: &Piece| matches!(piece, Piece::Unknown(Unknown::Number | Unknown::ShownElsewhere));
+    let mut views = Vec::new();
+    for name in names {
+        if name.known().is_none() {
+            let skipped = match counts {
+                Counts::Known => true,
+                Counts::Globs => name.has_unknown(),
+                Counts::All => name.pieces.iter().all(shown),
+            };
+            if skipped {
+                continue;
+            }
+            return None;
+        }
+        if cwds.is_empty() {
+            return None;
+        }
+        for (from, to) in spots(name) {
+            let name = name.slice(from, to);
+            views.extend(cwds.iter().map(|cwd| call.view(&name.text, cwd)));
+        }
+    }
+    Some(views)
 }
 
 /// Whether any of these words names a file of the rule. `cwds`: where relative ones start, empty if unknown.
@@ -62,7 +94,11 @@ fn spots(word: &Field) -> Vec<(usize, usize)> {
     starts.retain(|start| *start < end);
     starts.truncate(STARTS_MAX);
     let stops = |start: usize| (start + 1..end).find(|at| is(*at, ':') || is(*at, ','));
-    starts.iter().flat_map(|start| [Some((*start, end)), stops(*start).map(|stop| (*start, stop))]).flatten().collect()
+    starts
+        .iter()
+        .flat_map(|start| [Some((*start, end)), stops(*start).map(|stop| (*start, stop))])
+        .flatten()
+        .collect()
 }
 
 /// The most places in one word that are looked at. A word with more marks is a text, not a list of files.
@@ -152,9 +188,10 @@ fn glob_may_match(pattern: &PathPattern, name: &Field, cwd: &Path, call: &Prepar
     };
     let Some(segments) = skip.and_then(|skip| segments.get(skip..)) else { return Hit::No };
     let says_some = segments.last().is_some_and(|last| last.iter().any(|tok| matches!(tok, Tok::Char(_))));
-    let hits = globs.iter().filter(|glob| may_walk(glob, segments)).map(|glob| {
-        if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe }
-    });
+    let hits = globs
+        .iter()
+        .filter(|glob| may_walk(glob, segments))
+        .map(|glob| if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe });
     hits.max().unwrap_or(Hit::No)
 }
 

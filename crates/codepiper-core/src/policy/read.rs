@@ -128,8 +128,10 @@ impl Reader {
     }
 
     fn scope(&mut self, value: &Value) -> Scope {
-        let hint = "write \"global\", \"set\", {\"session\": id}, {\"workspace\": folder} or {\"provider\": id}";
-        let one = value.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.iter().next());
+        let hint =
+            "write \"global\", \"set\", {\"session\": id}, {\"workspace\": folder} or {\"provider\": id}";
+        let one =
+            value.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.iter().next());
         match (value.as_str(), one) {
             (Some("global"), _) => Scope::Global,
             (Some("set"), _) => Scope::Set,
@@ -204,7 +206,11 @@ impl Reader {
                 }
             }
             Some(other) => {
-                self.wrong(&format!("{at}.args"), format!("is {}, not an object", kind(other)), "write `{ … }`");
+                self.wrong(
+                    &format!("{at}.args"),
+                    format!("is {}, not an object", kind(other)),
+                    "write `{ … }`",
+                );
             }
         }
         let rule = Rule {
@@ -244,7 +250,11 @@ impl Reader {
                 Some(Patterns::Many(patterns))
             }
             other => {
-                self.wrong(at, format!("is {}, not a pattern", kind(other)), "write a text or a list of texts");
+                self.wrong(
+                    at,
+                    format!("is {}, not a pattern", kind(other)),
+                    "write a text or a list of texts",
+                );
                 None
             }
         }
@@ -298,7 +308,9 @@ pub(super) fn compile(
         match name.as_str() {
             "command" | "cmd" => command = text(&place, patterns, TextPattern::read_command),
             name if FILE_ARGS.contains(&name) || FOLDER_ARGS.contains(&name) => {}
-            name => texts.extend(text(&place, patterns, TextPattern::read).map(|list| (name.to_owned(), list))),
+            name => {
+                texts.extend(text(&place, patterns, TextPattern::read).map(|list| (name.to_owned(), list)))
+            }
         }
     }
     let mut path = |name: &str, patterns: &Patterns| {

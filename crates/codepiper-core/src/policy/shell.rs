@@ -106,9 +106,12 @@ const SHOWN_MAX: usize = 300;
 pub(super) fn patched_files(patch: &str) -> Option<Vec<(&str, bool)>> {
     let mut files = Vec::new();
     for line in patch.lines().map(str::trim) {
-        for (start, is_new) in
-            [("*** Update File:", false), ("*** Add File:", true), ("*** Delete File:", false), ("*** Move to:", true)]
-        {
+        for (start, is_new) in [
+            ("*** Update File:", false),
+            ("*** Add File:", true),
+            ("*** Delete File:", false),
+            ("*** Move to:", true),
+        ] {
             if let Some(name) = line.strip_prefix(start) {
                 files.push((name.trim(), is_new));
             }

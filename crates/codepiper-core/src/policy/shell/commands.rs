@@ -2,29 +2,87 @@
 
 /// They open no file that they are given by name, so what a variable holds there is no matter.
 pub(super) const OPEN_NOTHING: &[&str] = &[
-    "echo", "printf", "kill", "sleep", "exit", "return", "test", "[", "true", "false", ":", "pwd", "wait", "set",
-    "unset", "shift", "seq", "date", "basename", "dirname", "which", "type",
+    "echo", "printf", "kill", "sleep", "exit", "return", "test", "[", "true", "false", ":", "pwd", "wait",
+    "set", "unset", "shift", "seq", "date", "basename", "dirname", "which", "type",
 ];
 
 /// They write no file that they are given by name: a rule against editing a file leaves them alone.
 const ONLY_READ: &[&str] = &[
-    "cat", "bat", "ls", "ll", "head", "tail", "grep", "egrep", "fgrep", "rg", "ag", "wc", "file", "stat", "less",
-    "more", "diff", "cmp", "comm", "cut", "tr", "nl", "tac", "rev", "od", "hexdump", "strings", "md5sum", "sha1sum",
-    "sha256sum", "shasum", "cksum", "du", "df", "test", "[", "echo", "printf", "pwd", "cd", "pushd", "basename",
-    "dirname", "realpath", "readlink", "which", "type", "jq", "tree", "column", "paste", "fold", "fmt", "source",
-    ".", "true", "false", ":",
+    "cat",
+    "bat",
+    "ls",
+    "ll",
+    "head",
+    "tail",
+    "grep",
+    "egrep",
+    "fgrep",
+    "rg",
+    "ag",
+    "wc",
+    "file",
+    "stat",
+    "less",
+    "more",
+    "diff",
+    "cmp",
+    "comm",
+    "cut",
+    "tr",
+    "nl",
+    "tac",
+    "rev",
+    "od",
+    "hexdump",
+    "strings",
+    "md5sum",
+    "sha1sum",
+    "sha256sum",
+    "shasum",
+    "cksum",
+    "du",
+    "df",
+    "test",
+    "[",
+    "echo",
+    "printf",
+    "pwd",
+    "cd",
+    "pushd",
+    "basename",
+    "dirname",
+    "realpath",
+    "readlink",
+    "which",
+    "type",
+    "jq",
+    "tree",
+    "column",
+    "paste",
+    "fold",
+    "fmt",
+    "source",
+    ".",
+    "true",
+    "false",
+    ":",
 ];
 
 /// The same of git, by subcommand.
-const GIT_ONLY_READS: &[&str] = &["status", "diff", "log", "show", "blame", "grep", "ls-files", "check-ignore"];
+const GIT_ONLY_READS: &[&str] =
+    &["status", "diff", "log", "show", "blame", "grep", "ls-files", "check-ignore"];
 
 /// Whether a command with these words writes none of the files it names.
 pub(super) fn only_reads(name: &str, words: &[&str]) -> bool {
     let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(word));
     let starts = |start: &str| words.iter().any(|word| word.starts_with(start));
     match name {
-        "find" => !has(&["-delete", "-exec", "-execdir", "-ok", "-okdir"]) && !starts("-fprint") && !starts("-fls"),
-        "sed" => !starts("-i") && !starts("--in-place") && !starts("-ni") && !words.iter().any(|w| w.contains('w')),
+        "find" => {
+            !has(&["-delete", "-exec", "-execdir", "-ok", "-okdir"]) && !starts("-fprint") && !starts("-fls")
+        }
+        "sed" => {
+            !starts("-i") && !starts("--in-place") && !starts("-ni") && !words.iter().any(|w| w.contains('w'))
+        }
         "sort" => !starts("-o") && !starts("--output"),
         "git" => {
             words.get(1).is_some_and(|sub| GIT_ONLY_READS.contains(sub))
@@ -49,7 +107,8 @@ pub(super) fn is_harmless(words: &[&str]) -> bool {
             None => is_shell_variable(word),
         }),
         ["set", options @ ..] => {
-            const OPTIONS: &[&str] = &["-e", "-u", "-x", "-o", "-eu", "-ex", "-euo", "-euxo", "-eo", "pipefail", "+e", "+x"];
+            const OPTIONS: &[&str] =
+                &["-e", "-u", "-x", "-o", "-eu", "-ex", "-euo", "-euxo", "-eo", "pipefail", "+e", "+x"];
             !options.is_empty() && options.iter().all(|word| OPTIONS.contains(word))
         }
         ["test", ..] | ["[", ..] => !words.contains(&"-v"),
@@ -59,13 +118,37 @@ pub(super) fn is_harmless(words: &[&str]) -> bool {
 
 /// They take names of variables, in which arithmetic is done: `a[$(…)]` is run.
 pub(super) const COMPUTE: &[&str] = &[
-    "printf", "read", "unset", "declare", "typeset", "local", "export", "readonly", "test", "[", "mapfile",
-    "readarray", "wait", "getopts", "let", "builtin", "command",
+    "printf",
+    "read",
+    "unset",
+    "declare",
+    "typeset",
+    "local",
+    "export",
+    "readonly",
+    "test",
+    "[",
+    "mapfile",
+    "readarray",
+    "wait",
+    "getopts",
+    "let",
+    "builtin",
+    "command",
 ];
 
 /// Variables that make no command do something else; an allow rule needn't mention them.
-pub(super) const HARMLESS_VARIABLES: &[&str] =
-    &["CI", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "LANG", "LC_ALL", "NO_COLOR", "RUST_BACKTRACE", "TZ"];
+pub(super) const HARMLESS_VARIABLES: &[&str] = &[
+    "CI",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "FORCE_COLOR",
+    "LANG",
+    "LC_ALL",
+    "NO_COLOR",
+    "RUST_BACKTRACE",
+    "TZ",
+];
 
 /// Whether setting the variable for what follows can't change what commands do: shell variables are lower
 /// case by custom, environment variables upper case. The proxies are the known exception.
@@ -76,8 +159,8 @@ pub(super) fn is_shell_variable(name: &str) -> bool {
 
 /// They take apart what is in their words as code: files are looked for inside the words too.
 pub(super) const READ_CODE: &[&str] = &[
-    "awk", "gawk", "mawk", "nawk", "sed", "gsed", "vim", "vi", "nvim", "ed", "ex", "emacs", "sqlite3", "psql",
-    "mysql", "gdb", "jq", "yq",
+    "awk", "gawk", "mawk", "nawk", "sed", "gsed", "vim", "vi", "nvim", "ed", "ex", "emacs", "sqlite3",
+    "psql", "mysql", "gdb", "jq", "yq",
 ];
 
 const INLINE_CODE: &str = "it runs code given on the command line, in a language that isn't looked into";
@@ -125,14 +208,26 @@ pub(super) fn runs_unknown(name: &str, words: &[&str], input: bool) -> Option<&'
     }
     let is_interpreter = matches!(
         base,
-        "python" | "pypy" | "perl" | "ruby" | "node" | "nodejs" | "php" | "lua" | "luajit" | "tclsh" | "osascript"
+        "python"
+            | "pypy"
+            | "perl"
+            | "ruby"
+            | "node"
+            | "nodejs"
+            | "php"
+            | "lua"
+            | "luajit"
+            | "tclsh"
+            | "osascript"
     );
     if is_interpreter && input && no_script && !option("Vvh", &["--version", "--help"]) {
         return Some(FROM_INPUT);
     }
     match (name, words) {
         ("source" | ".", _) => Some(FROM_FILE),
-        ("fc" | "history" | "enable" | "bind" | "complete", _) => Some("it changes the shell in ways not looked into"),
+        ("fc" | "history" | "enable" | "bind" | "complete", _) => {
+            Some("it changes the shell in ways not looked into")
+        }
         ("hash", ["hash", "-p", ..]) => Some("it changes what a command's name means"),
         ("let", _) => Some("it computes with text"),
         ("sed" | "gsed", _) if words.iter().skip(1).any(|word| sed_executes(word)) => {

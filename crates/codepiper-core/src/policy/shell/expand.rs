@@ -40,7 +40,11 @@ pub(in super::super) enum Unknown {
 
 impl Field {
     pub(in super::super) fn literal(text: &str) -> Self {
-        Self { text: text.into(), pieces: text.chars().map(Tok::Char).map(Piece::Tok).collect(), assumed: false }
+        Self {
+            text: text.into(),
+            pieces: text.chars().map(Tok::Char).map(Piece::Tok).collect(),
+            assumed: false,
+        }
     }
 
     pub(in super::super) fn unknown(source: &str) -> Self {
@@ -146,7 +150,8 @@ fn split(atoms: &[Atom], variables: &Variables, home: Option<&str>, splits: bool
                     // `[[:alpha:]]` and its like are not read: any character.
                     Ok((tok, after)) => {
                         let inside: String = chars[..after].iter().collect();
-                        let tok = if inside.contains("[:") || inside.contains("[=") { Tok::Star } else { tok };
+                        let tok =
+                            if inside.contains("[:") || inside.contains("[=") { Tok::Star } else { tok };
                         field.text.push_str(&inside);
                         field.pieces.push(Piece::Tok(tok));
                         at += after;
@@ -229,18 +234,14 @@ fn tilde(atoms: &[Atom], home: Option<&str>) -> Option<(Field, usize)> {
         return Some((home.map_or_else(|| Field::unknown("~"), Field::literal), 1));
     }
     let length = atoms.iter().position(|atom| ends(Some(atom))).unwrap_or(atoms.len());
-    let name: String = atoms[..length]
-        .iter()
-        .map(|atom| if let Atom::Char { c, .. } = atom { *c } else { '?' })
-        .collect();
+    let name: String =
+        atoms[..length].iter().map(|atom| if let Atom::Char { c, .. } = atom { *c } else { '?' }).collect();
     Some((Field::unknown(&name), length))
 }
 
 /// Brace expansion: the words that `a{b,c}` stands for.
 fn braces(atoms: &[Atom], depth: usize) -> Result<Vec<Vec<Atom>>, Refused> {
-    let bare = |at: usize, wanted: char| {
-        matches!(atoms.get(at), Some(Atom::Char { c, quoted: false }) if *c == wanted)
-    };
+    let bare = |at: usize, wanted: char| matches!(atoms.get(at), Some(Atom::Char { c, quoted: false }) if *c == wanted);
     // Each group is a level of recursion here.
     let groups = (0..atoms.len()).filter(|at| bare(*at, '{')).count();
     if depth > 8 || groups > 16 {

@@ -92,7 +92,10 @@ impl Parser {
     }
 
     /// One level down.
-    pub(super) fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T, Refused>) -> Result<T, Refused> {
+    pub(super) fn deeper<T>(
+        &mut self,
+        inside: impl FnOnce(&mut Self) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         if self.depth >= DEPTH_MAX {
             return Err(TOO_DEEP);
         }
@@ -152,7 +155,8 @@ impl Parser {
             while self.at < self.text.len() {
                 let mut line = self.document_line();
                 // Bash joins continued lines before it looks for the delimiter.
-                while !quoted && line.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1
+                while !quoted
+                    && line.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1
                     && self.at < self.text.len()
                 {
                     line.pop();
@@ -297,7 +301,11 @@ impl Parser {
         }
         if self.take("(") {
             let body = self.script(&[])?;
-            return if self.take(")") { self.block(Block::Subshell, None, Vec::new(), vec![body]) } else { Err(SYNTAX) };
+            return if self.take(")") {
+                self.block(Block::Subshell, None, Vec::new(), vec![body])
+            } else {
+                Err(SYNTAX)
+            };
         }
         match self.keyword().as_deref() {
             Some("{") => {
@@ -464,7 +472,9 @@ impl Parser {
         loop {
             self.lines()?;
             match self.peek() {
-                Some('&' | '|' | '(' | ')' | '<' | '>') if !self.sees("<(") && !self.sees(">(") => self.at += 1,
+                Some('&' | '|' | '(' | ')' | '<' | '>') if !self.sees("<(") && !self.sees(">(") => {
+                    self.at += 1
+                }
                 _ => {
                     let word = self.word()?.ok_or(SYNTAX)?;
                     if word.bare().as_deref() == Some("]]") {
@@ -494,7 +504,8 @@ impl Parser {
                 }
             }
             end = self.at;
-            let defines = simple.words.len() == 1 && simple.assignments.is_empty() && simple.redirects.is_empty();
+            let defines =
+                simple.words.len() == 1 && simple.assignments.is_empty() && simple.redirects.is_empty();
             self.blanks();
             if self.peek() == Some('(') {
                 self.at += 1;
@@ -594,11 +605,18 @@ impl Parser {
             return Err(SYNTAX);
         }
         if operator.ends_with('&') {
-            let is_descriptor = text == "-" || !text.is_empty() && text.trim_end_matches('-').chars().all(|c| c.is_ascii_digit());
+            let is_descriptor = text == "-"
+                || !text.is_empty() && text.trim_end_matches('-').chars().all(|c| c.is_ascii_digit());
             return match is_descriptor {
                 true => Ok(Some(Redirect { kind: RedirectKind::Descriptor, target, document: None })),
                 // Bash expands a quoted word here once more.
-                false if operator == ">&" && !target.is_quoted() && !text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Some(Redirect { kind, target, document: None })),
+                false
+                    if operator == ">&"
+                        && !target.is_quoted()
+                        && !text.starts_with(|c: char| c.is_ascii_digit()) =>
+                {
+                    Ok(Some(Redirect { kind, target, document: None }))
+                }
                 false => Err(SYNTAX),
             };
         }

@@ -115,10 +115,7 @@ pub(super) enum Atom {
 impl Word {
     /// The text, when all of it is characters.
     pub(super) fn literal(&self) -> Option<String> {
-        self.atoms
-            .iter()
-            .map(|atom| if let Atom::Char { c, .. } = atom { Some(*c) } else { None })
-            .collect()
+        self.atoms.iter().map(|atom| if let Atom::Char { c, .. } = atom { Some(*c) } else { None }).collect()
     }
 
     /// The text of a word without any quotes, as keywords must be.

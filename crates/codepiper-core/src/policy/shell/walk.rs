@@ -188,7 +188,8 @@ impl Walker {
             Block::Test => {
                 let computes = words.iter().any(computes_quoted);
                 let shown: Vec<&str> = words.iter().map(|word| word.source.as_str()).collect();
-                let mut part = unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
+                let mut part =
+                    unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
                 if !computes {
                     (part.unreadable, part.harmless) = (None, true);
                 }
@@ -319,7 +320,11 @@ impl Walker {
             }
             self.mention(values.iter().filter(|value| !value.text.is_empty()).cloned().collect());
             if computes {
-                self.push(unreadable(&assignment.source, "it computes with text that runs a command", &self.base));
+                self.push(unreadable(
+                    &assignment.source,
+                    "it computes with text that runs a command",
+                    &self.base,
+                ));
             }
             assigned.push((assignment.name.clone(), text, values, assignment.plain));
         }
@@ -333,7 +338,13 @@ impl Walker {
         }
         if !fields.is_empty() {
             let assignments = assigned.into_iter().map(|(_, text, ..)| text).collect();
-            let run = Run { fields, assignments, source: &simple.source, here, input: input || piped || self.piped };
+            let run = Run {
+                fields,
+                assignments,
+                source: &simple.source,
+                here,
+                input: input || piped || self.piped,
+            };
             return self.run(run);
         }
         for (name, text, values, plain) in assigned {
@@ -392,7 +403,8 @@ impl Walker {
                 (known::only_reads(&name, &words), known::OPEN_NOTHING.contains(&name.as_str()));
             if known::READ_CODE.contains(&name.as_str()) {
                 let marks = |c: char| c.is_whitespace() || "\"'(){};,<>|=".contains(c);
-                let inside = words.iter().skip(1).flat_map(|word| word.split(marks)).filter(|word| !word.is_empty());
+                let inside =
+                    words.iter().skip(1).flat_map(|word| word.split(marks)).filter(|word| !word.is_empty());
                 facts.names.extend(inside.map(Field::literal));
             }
             match wrappers::unwrap(&name, &fields, here.as_ref()) {
@@ -410,7 +422,9 @@ impl Walker {
                 }
                 Wrapped::Script { text, free: still } => {
                     match text.known() {
-                        Some(_) if !text.assumed => facts.harmless = free && still && risky(&assignments) == 0,
+                        Some(_) if !text.assumed => {
+                            facts.harmless = free && still && risky(&assignments) == 0
+                        }
                         Some(_) | None => _ = facts.unreadable.get_or_insert(DYNAMIC),
                     }
                     scripts.extend(text.known().map(str::to_owned));
@@ -445,7 +459,8 @@ impl Walker {
         patch.into_iter().for_each(|part| self.push(part));
         for command in inside {
             let source = command.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(" ");
-            let run = Run { fields: command, assignments: Vec::new(), source: &source, here: None, input: true };
+            let run =
+                Run { fields: command, assignments: Vec::new(), source: &source, here: None, input: true };
             self.deeper(|walker| walker.run(run));
         }
         for script in scripts {
@@ -459,16 +474,20 @@ impl Walker {
     fn effects(&mut self, facts: &mut Facts, fields: &[Field], words: &[&str]) {
         match words {
             ["cd" | "pushd", rest @ ..] => {
-                let options = rest.iter().take_while(|word| matches!(**word, "-L" | "-P" | "-e" | "-@" | "--")).count();
+                let options =
+                    rest.iter().take_while(|word| matches!(**word, "-L" | "-P" | "-e" | "-@" | "--")).count();
                 let target = match fields.get(1 + options) {
                     None => self.home.clone(),
-                    Some(field) => field.known().filter(|word| *word != "-" && !field.assumed).map(str::to_owned),
+                    Some(field) => {
+                        field.known().filter(|word| *word != "-" && !field.assumed).map(str::to_owned)
+                    }
                 };
                 let cwds = &mut self.state.cwds;
                 match target {
                     Some(target) => {
                         *cwds = cwds.iter().map(|cwd| paths::normal(&target, cwd, None)).collect();
-                        facts.harmless |= !cwds.is_empty() && cwds.iter().all(|cwd| cwd.starts_with(&self.base));
+                        facts.harmless |=
+                            !cwds.is_empty() && cwds.iter().all(|cwd| cwd.starts_with(&self.base));
                     }
                     None => cwds.clear(),
                 }
@@ -498,15 +517,25 @@ impl Walker {
                     self.state.cwds = vec![self.base.clone()];
                 }
             }
-            ["read" | "mapfile" | "readarray" | "getopts" | "printf" | "declare" | "typeset" | "local" | "export" | "readonly", rest @ ..] =>
-            {
+            [
+                "read" | "mapfile" | "readarray" | "getopts" | "printf" | "declare" | "typeset" | "local"
+                | "export" | "readonly",
+                rest @ ..,
+            ] => {
                 for word in rest {
                     let (name, value) = word.split_once('=').unwrap_or((word, ""));
                     let sets = word.contains('=') && !matches!(words[0], "read" | "printf");
-                    let shown = fields.iter().find(|field| field.text == **word).is_some_and(|field| field.known().is_some());
+                    let shown = fields
+                        .iter()
+                        .find(|field| field.text == **word)
+                        .is_some_and(|field| field.known().is_some());
                     let keeps = !word.contains('=') && matches!(words[0], "export" | "readonly");
                     if !keeps {
-                        let value = if sets && shown && value.len() <= VALUE_MAX { Value::Known(value.to_owned()) } else { Value::Anything };
+                        let value = if sets && shown && value.len() <= VALUE_MAX {
+                            Value::Known(value.to_owned())
+                        } else {
+                            Value::Anything
+                        };
                         self.state.variables.insert(name.to_owned(), value);
                     }
                 }
@@ -584,7 +613,8 @@ impl Facts {
 
     fn add(&mut self, fields: &[Field], assignments: &[Field], name: &str, free: bool) {
         self.form(fields, &[]);
-        let risky: Vec<Field> = assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
+        let risky: Vec<Field> =
+            assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
         let text = self.form(fields, &risky);
         if free && !self.allowed_by.contains(&text) {
             self.allowed_by.push(text);
@@ -633,7 +663,8 @@ fn union(a: &[PathBuf], b: &[PathBuf]) -> Vec<PathBuf> {
 
 /// Text in quotes that runs a command where bash computes with it: `'a[$(x)]'`.
 fn computes_quoted(word: &Word) -> bool {
-    let has = |wanted: char| word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c, .. } if *c == wanted));
+    let has =
+        |wanted: char| word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c, .. } if *c == wanted));
     has('[') && holds_expansion(word)
 }
 

@@ -293,7 +293,9 @@ impl Parser {
             at += 1;
         };
         let inside: String = self.text[start + 2..end].iter().collect();
-        let plain = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || "_+-*/%<>=!&|^~?:,;$()[]{}.#".contains(c);
+        let plain = |c: char| {
+            c.is_ascii_alphanumeric() || c.is_whitespace() || "_+-*/%<>=!&|^~?:,;$()[]{}.#".contains(c)
+        };
         if !inside.chars().all(plain) {
             return Err(SYNTAX);
         }

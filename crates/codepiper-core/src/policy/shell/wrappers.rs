@@ -41,7 +41,12 @@ const fn prefix(names: &'static [&'static str], short: &'static str, words: usiz
 }
 
 const PREFIXES: &[Prefix] = &[
-    prefix(&["command", "builtin", "nohup", "noglob", "nocorrect", "-", "setsid", "busybox", "toybox"], "", 0, true),
+    prefix(
+        &["command", "builtin", "nohup", "noglob", "nocorrect", "-", "setsid", "busybox", "toybox"],
+        "",
+        0,
+        true,
+    ),
     prefix(&["exec"], "a", 0, true),
     prefix(&["nice"], "n", 0, true),
     prefix(&["ionice"], "cnpPu", 0, true),
@@ -49,11 +54,27 @@ const PREFIXES: &[Prefix] = &[
     prefix(&["caffeinate"], "tw", 0, true),
     prefix(&["chrt", "taskset"], "", 1, true),
     Prefix { names: &["time"], short: "fo", long: &["--format", "--output"], words: 0, free: true },
-    Prefix { names: &["timeout", "gtimeout"], short: "ks", long: &["--signal", "--kill-after"], words: 1, free: true },
+    Prefix {
+        names: &["timeout", "gtimeout"],
+        short: "ks",
+        long: &["--signal", "--kill-after"],
+        words: 1,
+        free: true,
+    },
     Prefix {
         names: &["sudo"],
         short: "ugpCTRDhrtU",
-        long: &["--user", "--group", "--prompt", "--chdir", "--chroot", "--host", "--role", "--type", "--other-user"],
+        long: &[
+            "--user",
+            "--group",
+            "--prompt",
+            "--chdir",
+            "--chroot",
+            "--host",
+            "--role",
+            "--type",
+            "--other-user",
+        ],
         words: 0,
         free: false,
     },
@@ -61,7 +82,12 @@ const PREFIXES: &[Prefix] = &[
     prefix(&["chroot"], "", 1, false),
     prefix(&["unshare", "nsenter"], "tSGw", 0, false),
     prefix(&["strace", "ltrace"], "eopsuEaIPX", 0, false),
-    prefix(&["npx", "bunx", "xvfb-run", "proxychains", "proxychains4", "torsocks", "firejail", "bwrap"], "p", 0, false),
+    prefix(
+        &["npx", "bunx", "xvfb-run", "proxychains", "proxychains4", "torsocks", "firejail", "bwrap"],
+        "p",
+        0,
+        false,
+    ),
 ];
 
 /// `uv run x`: commands whose subcommand runs the rest.
@@ -90,7 +116,9 @@ pub(super) fn unwrap(name: &str, fields: &[Field], here: Option<&Field>) -> Wrap
     let rest = &fields[1..];
     if let Some(prefix) = PREFIXES.iter().find(|prefix| prefix.names.contains(&name)) {
         // Only asks what a command is.
-        if name == "command" && rest.first().and_then(Field::known).is_some_and(|word| word == "-v" || word == "-V") {
+        if name == "command"
+            && rest.first().and_then(Field::known).is_some_and(|word| word == "-v" || word == "-V")
+        {
             return Wrapped::Nothing;
         }
         return match after_options(rest, prefix.short, prefix.long) {
@@ -100,7 +128,8 @@ pub(super) fn unwrap(name: &str, fields: &[Field], here: Option<&Field>) -> Wrap
     }
     let word = |at: usize| rest.get(at).and_then(Field::known).unwrap_or_default();
     if RUNNERS.contains(&(name, word(0))) {
-        return match after_options(&rest[1..], "", &["--with", "--python", "--package", "--extra", "--group"]) {
+        return match after_options(&rest[1..], "", &["--with", "--python", "--package", "--extra", "--group"])
+        {
             Some(at) => inner(&rest[1 + at..], false),
             None => Wrapped::Unknown(UNKNOWN_OPTIONS),
         };
@@ -125,17 +154,30 @@ pub(super) fn unwrap(name: &str, fields: &[Field], here: Option<&Field>) -> Wrap
         },
         "su" | "runuser" | "script" | "flock" => {
             let after = |at: usize| rest.get(at + 1).cloned();
-            match rest.iter().position(|field| matches!(field.known(), Some("-c" | "--command"))).and_then(after) {
+            match rest
+                .iter()
+                .position(|field| matches!(field.known(), Some("-c" | "--command")))
+                .and_then(after)
+            {
                 Some(text) => Wrapped::Script { text, free: false },
-                None if name == "flock" => match after_options(rest, "wE", &["--timeout", "--conflict-exit-code"]) {
-                    Some(at) => inner(rest.get(at + 1..).unwrap_or_default(), true),
-                    None => Wrapped::Unknown(UNKNOWN_OPTIONS),
-                },
+                None if name == "flock" => {
+                    match after_options(rest, "wE", &["--timeout", "--conflict-exit-code"]) {
+                        Some(at) => inner(rest.get(at + 1..).unwrap_or_default(), true),
+                        None => Wrapped::Unknown(UNKNOWN_OPTIONS),
+                    }
+                }
                 None => Wrapped::Nothing,
             }
         }
         "xargs" => {
-            let long = ["--arg-file", "--delimiter", "--max-args", "--max-procs", "--max-chars", "--process-slot-var"];
+            let long = [
+                "--arg-file",
+                "--delimiter",
+                "--max-args",
+                "--max-procs",
+                "--max-chars",
+                "--process-slot-var",
+            ];
             match after_options(rest, "adEILnPsJRS", &long) {
                 Some(at) if at < rest.len() => with_unknown(&replaced(&rest[..at], &rest[at..])),
                 Some(_) => Wrapped::Nothing,
@@ -144,7 +186,11 @@ pub(super) fn unwrap(name: &str, fields: &[Field], here: Option<&Field>) -> Wrap
         }
         "parallel" => {
             let end = rest.iter().position(|field| field.text.starts_with(":::")).unwrap_or(rest.len());
-            match after_options(&rest[..end], "jNnLPIaCS", &["--jobs", "--max-args", "--arg-file", "--colsep"]) {
+            match after_options(
+                &rest[..end],
+                "jNnLPIaCS",
+                &["--jobs", "--max-args", "--arg-file", "--colsep"],
+            ) {
                 Some(at) if at + 1 == end && rest[at].text.contains(' ') => {
                     Wrapped::Script { text: rest[at].clone(), free: true }
                 }
@@ -191,10 +237,15 @@ fn with_unknown(command: &[Field]) -> Wrapped {
 fn replaced(options: &[Field], command: &[Field]) -> Vec<Field> {
     let marks = options.iter().zip(options.iter().skip(1)).filter(|(option, _)| option.text.ends_with('I'));
     let mut marks: Vec<&str> = marks.map(|(_, mark)| mark.text.as_str()).collect();
-    marks.extend(options.iter().filter_map(|option| option.text.strip_prefix("-I")).filter(|mark| !mark.is_empty()));
+    marks.extend(
+        options.iter().filter_map(|option| option.text.strip_prefix("-I")).filter(|mark| !mark.is_empty()),
+    );
     marks.push("{}");
     let replaces = |field: &Field| marks.iter().any(|mark| field.text.contains(mark));
-    command.iter().map(|field| if replaces(field) { Field::unknown(&field.text) } else { field.clone() }).collect()
+    command
+        .iter()
+        .map(|field| if replaces(field) { Field::unknown(&field.text) } else { field.clone() })
+        .collect()
 }
 
 fn joined(fields: &[Field]) -> Field {
@@ -238,7 +289,8 @@ fn after_options(fields: &[Field], short: &str, long: &[&str]) -> Option<usize> 
 fn env(rest: &[Field]) -> Wrapped {
     let splits = |field: &Field| {
         let word = field.known().unwrap_or_default();
-        word.starts_with("--split-string") || word.starts_with('-') && !word.starts_with("--") && word.contains('S')
+        word.starts_with("--split-string")
+            || word.starts_with('-') && !word.starts_with("--") && word.contains('S')
     };
     if rest.iter().take_while(|field| field.text.starts_with('-')).any(splits) {
         return Wrapped::Unknown("`env -S` takes a command apart");
@@ -296,13 +348,17 @@ fn find(rest: &[Field]) -> Wrapped {
             Some("-exec" | "-execdir" | "-ok" | "-okdir") => {
                 let ends = |field: &Field| matches!(field.known(), Some(";" | "+"));
                 let end = rest[at..].iter().position(ends).map_or(rest.len(), |end| at + end);
-                let found = |field: &Field| if field.text.contains("{}") { Field::unknown(&field.text) } else { field.clone() };
+                let found = |field: &Field| {
+                    if field.text.contains("{}") { Field::unknown(&field.text) } else { field.clone() }
+                };
                 commands.push(rest[at..end].iter().map(found).collect());
                 at = end;
             }
             Some("-delete") => {
                 let starts = rest.iter().take_while(|field| !field.text.starts_with(['-', '(', '!']));
-                commands.push([Field::literal("rm"), Field::literal("-r")].into_iter().chain(starts.cloned()).collect());
+                commands.push(
+                    [Field::literal("rm"), Field::literal("-r")].into_iter().chain(starts.cloned()).collect(),
+                );
             }
             _ => {}
         }
@@ -315,8 +371,19 @@ const GIT_LONG: &[&str] = &["--git-dir", "--work-tree", "--namespace", "--super-
 
 /// Settings that make git run nothing.
 const GIT_TAME: &[&str] = &[
-    "user.", "color.", "advice.", "core.quotepath", "core.autocrlf", "init.defaultbranch", "commit.gpgsign",
-    "tag.gpgsign", "safe.directory", "protocol.version", "http.version", "log.", "pull.rebase",
+    "user.",
+    "color.",
+    "advice.",
+    "core.quotepath",
+    "core.autocrlf",
+    "init.defaultbranch",
+    "commit.gpgsign",
+    "tag.gpgsign",
+    "safe.directory",
+    "protocol.version",
+    "http.version",
+    "log.",
+    "pull.rebase",
 ];
 
 fn git(rest: &[Field]) -> Wrapped {
@@ -361,7 +428,9 @@ fn git(rest: &[Field]) -> Wrapped {
                 (Some(place), _) if place + 1 < rest.len() => {
                     Wrapped::Also { commands: Vec::new(), scripts: vec![from(place + 2).swap_remove(0)] }
                 }
-                (_, Some(text)) => Wrapped::Also { commands: Vec::new(), scripts: vec![Field::literal(text)] },
+                (_, Some(text)) => {
+                    Wrapped::Also { commands: Vec::new(), scripts: vec![Field::literal(text)] }
+                }
                 _ => Wrapped::Nothing,
             }
         }
@@ -377,7 +446,9 @@ pub(super) fn plain_git(fields: &[Field]) -> Option<(Vec<Field>, bool)> {
     let mut quiet = true;
     while let Some(field) = fields.get(at).filter(|field| field.text.starts_with('-')) {
         quiet &= QUIET.contains(&field.text.as_str());
-        at += 1 + usize::from(matches!(field.text.as_str(), "-c" | "-C") || GIT_LONG.contains(&field.text.as_str()));
+        at += 1 + usize::from(
+            matches!(field.text.as_str(), "-c" | "-C") || GIT_LONG.contains(&field.text.as_str()),
+        );
     }
     let rest = fields.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;
     Some((std::iter::once(Field::literal("git")).chain(rest.iter().cloned()).collect(), quiet))

@@ -28,11 +28,17 @@ fn groups(file: &str) -> Vec<Group> {
 }
 
 /// All wrong ones at once: a table is corrected in one go.
-fn wrong_in(file: &str) -> (usize, Vec<String>) {
+/// `padded`: with so many other rules that they are looked up and not tried one by one.
+fn wrong_in(file: &str, padded: bool) -> (usize, Vec<String>) {
     let mut wrong = Vec::new();
     let mut count = 0;
     for group in groups(file) {
-        let policies = rules(&group.rules);
+        let mut policies = rules(&group.rules);
+        if padded {
+            let many = (0..40)
+                .map(|n| format!("allow Bash command=*nothing {n}*\nallow Other file_path=nothing{n}\n"));
+            policies.extend(rules(&many.collect::<String>()));
+        }
         let Group { why, allow, ask, deny, other, .. } = group;
         for (expected, commands) in [("allow", allow), ("ask", ask), ("deny", deny), ("allow", other)] {
             for command in commands {
@@ -40,7 +46,10 @@ fn wrong_in(file: &str) -> (usize, Vec<String>) {
                 let args = json!({ "command": command });
                 let decision = decide(&policies, Fallback::Ask, "Bash", &args);
                 if word(decision.action) != expected {
-                    wrong.push(format!("{why}: {command:?} must be {expected}\n    {}", explain(&decision).join("\n    ")));
+                    wrong.push(format!(
+                        "{why}: {command:?} must be {expected}\n    {}",
+                        explain(&decision).join("\n    ")
+                    ));
                 }
             }
         }
@@ -50,14 +59,18 @@ fn wrong_in(file: &str) -> (usize, Vec<String>) {
 
 #[test]
 fn no_writing_of_a_command_gets_past_a_rule() {
-    let (count, wrong) = wrong_in("bypass.toml");
-    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(count > 150);
+    for padded in [false, true] {
+        let (count, wrong) = wrong_in("bypass.toml", padded);
+        assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(count > 150);
+    }
 }
 
 #[test]
 fn ordinary_commands_are_no_alarm() {
-    let (count, wrong) = wrong_in("ordinary.toml");
-    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(count > 60);
+    for padded in [false, true] {
+        let (count, wrong) = wrong_in("ordinary.toml", padded);
+        assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(count > 60);
+    }
 }

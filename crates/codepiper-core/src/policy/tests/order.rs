@@ -91,7 +91,8 @@ fn paths_are_normal_and_links_are_followed() {
 
 #[test]
 fn a_patch_is_an_edit_of_its_files() {
-    let patch = |name: &str| format!("apply_patch input=*** Begin Patch\n*** Update File: {name}\n@@\n*** End Patch");
+    let patch =
+        |name: &str| format!("apply_patch input=*** Begin Patch\n*** Update File: {name}\n@@\n*** End Patch");
     check("deny Edit file_path=src/gen/**\n allow", &patch("src/gen/a.rs"), "deny");
     check("deny Write file_path=src/gen/**\n allow", &patch("src/gen/a.rs"), "deny");
     check("allow Edit file_path=src/**", &patch("src/a.rs"), "allow");

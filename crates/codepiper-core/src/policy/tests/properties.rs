@@ -3,14 +3,43 @@
 use super::*;
 use proptest::prelude::*;
 
-const PATTERNS: &[&str] = &["rm *", "git *", "git push *", "*", "ls", "cat *", "!rm *", "regex:^rm", "echo {a,b}", "*x*"];
+const PATTERNS: &[&str] =
+    &["rm *", "git *", "git push *", "*", "ls", "cat *", "!rm *", "regex:^rm", "echo {a,b}", "*x*"];
 const PATHS: &[&str] = &[".env", "*.pem", "./**", "/ws/src/*", "~/.ssh/**", "**/a", "!.env", "src/gen/**"];
 const WORDS: &[&str] = &[
-    "rm", "git", "push", "ls", "cat", ".env", "x", "echo", "$X", "$(ls)", "`rm x`", "'a b'", "\"$(cat .env)\"", "*",
-    ".e*", "sudo", "bash -c 'rm x'", "-rf", "> src/gen/a", "< .env", "X=1", "xargs", "{rm,x}", "eval", "cd a", "\\rm",
-    "<<EOF\nrm x\nEOF\n", "python -c 1", "env", "timeout 5",
+    "rm",
+    "git",
+    "push",
+    "ls",
+    "cat",
+    ".env",
+    "x",
+    "echo",
+    "$X",
+    "$(ls)",
+    "`rm x`",
+    "'a b'",
+    "\"$(cat .env)\"",
+    "*",
+    ".e*",
+    "sudo",
+    "bash -c 'rm x'",
+    "-rf",
+    "> src/gen/a",
+    "< .env",
+    "X=1",
+    "xargs",
+    "{rm,x}",
+    "eval",
+    "cd a",
+    "\\rm",
+    "<<EOF\nrm x\nEOF\n",
+    "python -c 1",
+    "env",
+    "timeout 5",
 ];
-const JOINTS: &[&str] = &[" ", " ", " ", "; ", " && ", " | ", " || ", "\n", " & ", " $(", ") ", " ( ", " { ", "; } ", "\"", "'"];
+const JOINTS: &[&str] =
+    &[" ", " ", " ", "; ", " && ", " | ", " || ", "\n", " & ", " $(", ") ", " ( ", " { ", "; } ", "\"", "'"];
 
 fn rule() -> impl Strategy<Value = Value> {
     let action = prop::sample::select(vec!["allow", "ask", "deny"]);
@@ -45,11 +74,20 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
 
 fn script() -> impl Strategy<Value = String> {
     let pieces = (prop::sample::select(WORDS), prop::sample::select(JOINTS));
-    prop::collection::vec(pieces, 0..8).prop_map(|pieces| pieces.into_iter().flat_map(|(word, joint)| [word, joint]).collect())
+    prop::collection::vec(pieces, 0..8)
+        .prop_map(|pieces| pieces.into_iter().flat_map(|(word, joint)| [word, joint]).collect())
 }
 
 fn some_call() -> impl Strategy<Value = (String, Value)> {
-    let path = prop::sample::select(vec!["/ws/.env", "/ws/src/a", "a.pem", "/home/dev/.ssh/id", "../x", "src/gen/a", "out/a"]);
+    let path = prop::sample::select(vec![
+        "/ws/.env",
+        "/ws/src/a",
+        "a.pem",
+        "/home/dev/.ssh/id",
+        "../x",
+        "src/gen/a",
+        "out/a",
+    ]);
     prop_oneof![
         4 => script().prop_map(|command| ("Bash".to_owned(), json!({ "command": command }))),
         1 => (prop::sample::select(vec!["Read", "Edit", "Write", "Other"]), path)
@@ -99,6 +137,20 @@ proptest! {
         let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
         let there = decide(&snapshot.policies, snapshot.fallback, &tool, &args);
         prop_assert_eq!(here, there);
+    }
+
+    /// Enough rules that match nothing bring the index in: it must find what trying one by one finds.
+    #[test]
+    fn the_index_misses_no_rule(mut policies in policies(), (tool, args) in some_call(), fallback in fallback()) {
+        let before = decide(&policies, fallback, &tool, &args).action;
+        let padding: Vec<Value> = (0..40)
+            .map(|n| match n % 2 {
+                0 => json!({ "action": "allow", "tool": "Bash", "args": { "command": format!("*nothing {n}*") } }),
+                _ => json!({ "action": "allow", "args": { "file_path": format!("**/nothing{n}") } }),
+            })
+            .collect();
+        policies.push(read_policy(&json!({ "name": "padding", "rules": padding })).unwrap());
+        prop_assert_eq!(decide(&policies, fallback, &tool, &args).action, before);
     }
 
     #[test]

@@ -15,7 +15,11 @@ fn problems(value: Value) -> Vec<String> {
 #[test]
 fn all_that_is_wrong_with_a_policy_is_said_with_its_place() {
     let check = |rule: Value, expected: &[&str]| {
-        assert_eq!(problems(json!({ "name": "x", "rules": [{ "action": "deny" }, rule] })), expected, "{rule}");
+        assert_eq!(
+            problems(json!({ "name": "x", "rules": [{ "action": "deny" }, rule] })),
+            expected,
+            "{rule}"
+        );
     };
     check(json!({}), &["rules[1].action is missing"]);
     check(json!({ "action": "banana" }), &["rules[1].action is `banana`"]);
@@ -31,11 +35,20 @@ fn all_that_is_wrong_with_a_policy_is_said_with_its_place() {
     check(json!({ "action": "deny", "tool": ["a", "b["] }), &["rules[1].tool[1] has a `[` without its `]`"]);
     check(json!({ "action": "deny", "tool": "a{b" }), &["rules[1].tool has a `{` without its `}`"]);
     check(json!({ "action": "deny", "tool": "a\\" }), &["rules[1].tool ends with a backslash"]);
-    check(json!({ "action": "deny", "tool": "[b-a]" }), &["rules[1].tool has the range `b-a`, which is empty"]);
+    check(
+        json!({ "action": "deny", "tool": "[b-a]" }),
+        &["rules[1].tool has the range `b-a`, which is empty"],
+    );
     check(json!({ "action": "deny", "args": "x" }), &["rules[1].args is a text, not an object"]);
-    check(json!({ "action": "deny", "args": { "command": 1 } }), &["rules[1].args.command is a number, not a pattern"]);
+    check(
+        json!({ "action": "deny", "args": { "command": 1 } }),
+        &["rules[1].args.command is a number, not a pattern"],
+    );
     check(json!({ "action": "deny", "args": { "command": " " } }), &["rules[1].args.command is empty"]);
-    check(json!({ "action": "deny", "args": { "a..b": "x" } }), &["rules[1].args.a..b is no argument's name"]);
+    check(
+        json!({ "action": "deny", "args": { "a..b": "x" } }),
+        &["rules[1].args.a..b is no argument's name"],
+    );
     check(
         json!({ "action": "deny", "args": { "file_path": "../x" } }),
         &["rules[1].args.file_path has a segment `.` or `..`, which no normalised path has"],
@@ -57,7 +70,8 @@ fn all_that_is_wrong_with_a_policy_is_said_with_its_place() {
             "rules[1].cwd has a `[` without its `]`",
         ],
     );
-    let huge = problems(json!({ "name": "x", "rules": [{ "action": "deny", "tool": "regex:\\w{500}{500}" }] }));
+    let huge =
+        problems(json!({ "name": "x", "rules": [{ "action": "deny", "tool": "regex:\\w{500}{500}" }] }));
     assert!(huge[0].starts_with("rules[0].tool is no regular expression"), "{huge:?}");
 }
 
@@ -65,16 +79,29 @@ fn all_that_is_wrong_with_a_policy_is_said_with_its_place() {
 fn a_policys_own_fields_are_checked_too() {
     assert_eq!(problems(json!([])), [" is a list, not an object"]);
     assert_eq!(problems(json!({})), ["name is missing", "rules is missing"]);
-    assert_eq!(problems(json!({ "name": 1, "rules": {} })), ["name is a number, not a text", "rules is an object, not a list"]);
     assert_eq!(
-        problems(json!({ "name": "x", "rules": [], "priority": 1.5, "enabled": "yes", "scope": "all", "x": 1 })),
-        ["x is no field we know", "enabled is a text", "priority is no whole number", "scope is no scope we know"],
+        problems(json!({ "name": 1, "rules": {} })),
+        ["name is a number, not a text", "rules is an object, not a list"]
+    );
+    assert_eq!(
+        problems(
+            json!({ "name": "x", "rules": [], "priority": 1.5, "enabled": "yes", "scope": "all", "x": 1 })
+        ),
+        [
+            "x is no field we know",
+            "enabled is a text",
+            "priority is no whole number",
+            "scope is no scope we know"
+        ],
     );
     assert_eq!(
         problems(json!({ "name": "x", "rules": [], "scope": { "workspace": "a" } })),
         ["scope.workspace is no absolute path"]
     );
-    assert!(problems(json!({ "name": "x", "rules": [], "scope": { "session": "x" } }))[0].starts_with("scope.session"));
+    assert!(
+        problems(json!({ "name": "x", "rules": [], "scope": { "session": "x" } }))[0]
+            .starts_with("scope.session")
+    );
 }
 
 #[test]
@@ -111,18 +138,34 @@ fn claude_codes_settings_become_rules() {
     };
     check("Bash", &["Bash ls", "Bash ls > x"], &["Read file_path=/x"]);
     check("Bash(*)", &["Bash ls"], &["Read file_path=/x"]);
-    check("Bash(npm run test:*)", &["Bash npm run test", "Bash npm run test -- x"], &["Bash npm run tests", "Bash npm run test; rm x"]);
+    check(
+        "Bash(npm run test:*)",
+        &["Bash npm run test", "Bash npm run test -- x"],
+        &["Bash npm run tests", "Bash npm run test; rm x"],
+    );
     check("Bash(npm run build)", &["Bash npm run build"], &["Bash npm run build x"]);
     check("Bash(git * main)", &["Bash git push main"], &["Bash git push x"]);
     check("Bash(ls [ab])", &["Bash ls [ab]"], &["Bash ls a"]);
     check("Read", &["Read file_path=/x"], &["Grep path=/x"]);
     check("Read(~/.zshrc)", &["Read file_path=/home/dev/.zshrc"], &["Read file_path=/ws/.zshrc"]);
     check("Read(//etc/hosts)", &["Read file_path=/etc/hosts"], &["Read file_path=/ws/etc/hosts"]);
-    check("Edit(/src/**)", &["Edit file_path=/ws/src/a/b", "Write file_path=/ws/src/a"], &["Edit file_path=/src/a", "Read file_path=/ws/src/a"]);
+    check(
+        "Edit(/src/**)",
+        &["Edit file_path=/ws/src/a/b", "Write file_path=/ws/src/a"],
+        &["Edit file_path=/src/a", "Read file_path=/ws/src/a"],
+    );
     check("Edit(docs/*.md)", &["Edit file_path=docs/a.md"], &["Edit file_path=a/docs/a.md"]);
     check("Read(*.env)", &["Read file_path=/ws/a/x.env", "Read file_path=.env"], &["Read file_path=/x/.env"]);
-    check("Read(./secrets)", &["Read file_path=secrets/a", "Grep path=/ws/secrets"], &["Read file_path=secretsx"]);
-    check("WebFetch(domain:example.com)", &["WebFetch url=https://example.com/x", "WebFetch url=http://example.com"], &["WebFetch url=https://example.com.evil.net", "WebFetch url=https://a.example.com/"]);
+    check(
+        "Read(./secrets)",
+        &["Read file_path=secrets/a", "Grep path=/ws/secrets"],
+        &["Read file_path=secretsx"],
+    );
+    check(
+        "WebFetch(domain:example.com)",
+        &["WebFetch url=https://example.com/x", "WebFetch url=http://example.com"],
+        &["WebFetch url=https://example.com.evil.net", "WebFetch url=https://a.example.com/"],
+    );
     check("mcp__github", &["mcp__github__search"], &["mcp__githubx__search"]);
     check("mcp__github__*", &["mcp__github__search"], &["mcp__git"]);
     check("mcp__github__search", &["mcp__github__search"], &["mcp__github__create"]);
@@ -140,21 +183,23 @@ fn what_cannot_be_imported_is_said() {
     check(json!({}), &[]);
     check(json!({ "permissions": 3 }), &["permissions"]);
     check(json!({ "permissions": { "allow": "x" } }), &["permissions.allow"]);
-    check(json!({ "permissions": { "allow": [1, "Bash(", "Bash()", "Read(../x)", "Foo(x)", "(x)", "", "Bash(:*)"] } }), &[
-        "permissions.allow[0]",
-        "permissions.allow[1]",
-        "permissions.allow[2]",
-        "permissions.allow[3]",
-        "permissions.allow[4]",
-        "permissions.allow[5]",
-        "permissions.allow[6]",
-        "permissions.allow[7]",
-    ]);
-    check(json!({ "permissions": { "deny": ["WebFetch(x)", "WebFetch(domain:*.x)"], "defaultMode": "plan" } }), &[
-        "permissions.deny[0]",
-        "permissions.deny[1]",
-        "permissions.defaultMode",
-    ]);
+    check(
+        json!({ "permissions": { "allow": [1, "Bash(", "Bash()", "Read(../x)", "Foo(x)", "(x)", "", "Bash(:*)"] } }),
+        &[
+            "permissions.allow[0]",
+            "permissions.allow[1]",
+            "permissions.allow[2]",
+            "permissions.allow[3]",
+            "permissions.allow[4]",
+            "permissions.allow[5]",
+            "permissions.allow[6]",
+            "permissions.allow[7]",
+        ],
+    );
+    check(
+        json!({ "permissions": { "deny": ["WebFetch(x)", "WebFetch(domain:*.x)"], "defaultMode": "plan" } }),
+        &["permissions.deny[0]", "permissions.deny[1]", "permissions.defaultMode"],
+    );
 }
 
 #[test]
@@ -163,7 +208,14 @@ fn the_narrowest_rule_is_for_this_call_alone() {
     let check = |line: &str, others: &[&str]| {
         let (tool, args) = call(line);
         let cwd = Path::new(CWD);
-        let this = Call { tool: &tool, args: &args, cwd, session: &session, home: Some(Path::new(HOME)), real: &real };
+        let this = Call {
+            tool: &tool,
+            args: &args,
+            cwd,
+            session: &session,
+            home: Some(Path::new(HOME)),
+            real: &real,
+        };
         let rule = narrowest_rule(&this, Action::Allow);
         let written = serde_json::to_value(vec![rule]).unwrap();
         let rules = read_rules(&written).unwrap_or_else(|problems| panic!("{line}: {problems:?}"));
@@ -186,7 +238,10 @@ fn the_narrowest_rule_is_for_this_call_alone() {
     check("Read file_path=/ws/a[1].rs", &["Read file_path=/ws/a1.rs", "Edit file_path=/ws/a[1].rs"]);
     check("Edit file_path=.env", &["Edit file_path=a/.env"]);
     check("Write file_path=../*", &["Write file_path=../x"]);
-    check("WebFetch url=https://a.com/x?y", &["WebFetch url=https://a.com.b/x", "WebFetch url=https://b.com/", "WebFetch url=http://a.com/x"]);
+    check(
+        "WebFetch url=https://a.com/x?y",
+        &["WebFetch url=https://a.com.b/x", "WebFetch url=https://b.com/", "WebFetch url=http://a.com/x"],
+    );
     check("mcp__x__y n=1", &["mcp__x__y n=2", "mcp__x__z n=1"]);
 }
 
