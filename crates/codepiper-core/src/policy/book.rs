@@ -3,12 +3,13 @@
 use super::hits::{hit_command, hit_file};
 use super::index::{Bucket, Files};
 use super::pattern::TextPattern;
-use super::reach::{Counts, names_one_of, paths_in};
+use super::reach::{Counts, files_of, names_one_of, spots_in};
 use super::read::{Problem, compile};
 use super::rule::{Compiled, Hit, Prepared};
 use super::shell::{self, Field, Form, Part, What};
 use super::{Action, Call, Decider, Decision, Fallback, PartDecision, Policy, Rule};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Compiled policies. Make it once, ask it often.
 #[derive(Debug)]
@@ -18,9 +19,9 @@ pub struct RuleBook {
     /// Strictest first within a priority, higher priorities before: the first that hits decides.
     rules: Vec<Compiled>,
     /// Rules for a tool by its exact name, in order, those for any tool among them.
-    by_tool: HashMap<String, Bucket>,
+    by_tool: HashMap<String, Arc<Bucket>>,
     /// Those that may be for a tool whose name no rule spells out.
-    other_tools: Bucket,
+    other_tools: Arc<Bucket>,
 }
 
 #[derive(Debug)]
@@ -67,8 +68,12 @@ impl RuleBook {
             }
         }
         tools.extend(shell::SHELL_TOOLS);
-        let bucket = |fits: &dyn Fn(&Compiled) -> bool| {
-            Bucket::new((0..rules.len()).filter(|at| fits(&rules[*at])).map(|at| at as u32).collect(), &rules)
+        // Many tools have the same rules; all shells at least.
+        let mut made: HashMap<Vec<u32>, Arc<Bucket>> = HashMap::new();
+        let mut bucket = |fits: &dyn Fn(&Compiled) -> bool| {
+            let all: Vec<u32> = (0..rules.len()).filter(|at| fits(&rules[*at])).map(|at| at as u32).collect();
+            let new = || Arc::new(Bucket::new(all.clone(), &rules));
+            made.entry(all.clone()).or_insert_with(new).clone()
         };
         tools.sort_unstable();
         tools.dedup();
@@ -139,24 +144,25 @@ impl RuleBook {
     }
 
     fn judge_part(&self, bucket: &Bucket, call: &Prepared<'_>, part: &Part, whole: &str) -> Judged {
-        let candidates = match &part.what {
-            What::Command { forms, names, opens_nothing, .. } if part.unreadable.is_none() => {
-                let counts = if *opens_nothing { Counts::Known } else { Counts::All };
-                let files = || match paths_in(names, &part.cwds, counts, call) {
-                    Some(views) => Files::Views(views),
-                    None => Files::All,
-                };
-                bucket.candidates(forms, whole, if bucket.looks_at_files() { files() } else { Files::None })
+        let spots = match &part.what {
+            _ if !bucket.reaches_commands => Vec::new(),
+            What::Command { names, opens_nothing: true, .. } => {
+                spots_in(names, &part.cwds, Counts::Known, call)
             }
-            What::Words(names) => match paths_in(names, &part.cwds, Counts::Globs, call) {
-                Some(views) => bucket.candidates(&[], "", Files::Views(views)),
-                None => bucket.all.clone(),
-            },
-            _ => bucket.all.clone(),
+            What::Command { names, .. } => spots_in(names, &part.cwds, Counts::All, call),
+            What::Words(names) => spots_in(names, &part.cwds, Counts::Globs, call),
+            What::File { .. } => Vec::new(),
+        };
+        let candidates = match &part.what {
+            What::Command { forms, .. } if part.unreadable.is_none() => {
+                bucket.candidates(forms, whole, files_of(&spots))
+            }
+            What::Words(_) => bucket.candidates(&[], "", files_of(&spots)),
+            What::Command { .. } | What::File { .. } => bucket.all.clone(),
         };
         let rules = candidates.into_iter().map(|at| &self.rules[at as usize]);
         self.first(rules, part.unreadable, part.harmless, |rule| match &part.what {
-            What::Command { .. } => hit_command(rule, call, part, whole),
+            What::Command { .. } => hit_command(rule, call, part, &spots, whole),
             What::File { writes, is_new, name } => {
                 let tool = match (writes, is_new) {
                     (false, _) => "Read",
@@ -165,9 +171,8 @@ impl RuleBook {
                 };
                 hit_file(rule, call, &part.cwds, tool, name, whole)
             }
-            What::Words(names) if rule.reaches_commands() => {
-                names_one_of(rule, names, &part.cwds, Counts::Globs, call)
-                    .min(rule.fits_around(call, &part.cwds))
+            What::Words(_) if rule.reaches_commands() => {
+                names_one_of(rule, &spots, &part.cwds, call).min(rule.fits_around(call, &part.cwds))
             }
             What::Words(_) => Hit::No,
         })

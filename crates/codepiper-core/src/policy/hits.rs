@@ -1,23 +1,28 @@
 //! Whether a rule hits a part of a command, or a file that one opens.
 
 use super::Action;
-use super::reach::{Counts, names_file, names_one_of};
+use super::reach::{Spot, names_file, names_one_of};
 use super::rule::{Compiled, Hit, Prepared, READ_TOOLS, WRITE_TOOLS};
 use super::shell::{Field, Form, Part, What};
 
 /// A command. `whole` is the text of the call.
-pub(super) fn hit_command(rule: &Compiled, call: &Prepared<'_>, part: &Part, whole: &str) -> Hit {
-    let What::Command { forms, allowed_by, source, names, only_reads, opens_nothing } = &part.what else {
+pub(super) fn hit_command(
+    rule: &Compiled,
+    call: &Prepared<'_>,
+    part: &Part,
+    spots: &[Spot],
+    whole: &str,
+) -> Hit {
+    let What::Command { forms, allowed_by, source, only_reads, .. } = &part.what else {
         return Hit::No;
     };
     let denies = rule.action != Action::Allow;
     let around = || rule.fits_around(call, &part.cwds);
     if rule.reaches_commands() {
         let reaches = rule.reads_files || !only_reads;
-        let counts = if *opens_nothing { Counts::Known } else { Counts::All };
         let named = match reaches {
             false => Hit::No,
-            true => match names_one_of(rule, names, &part.cwds, counts, call) {
+            true => match names_one_of(rule, spots, &part.cwds, call) {
                 Hit::No if part.unreadable.is_some() => Hit::Maybe,
                 hit => hit,
             },
@@ -104,6 +109,7 @@ pub(super) fn hit_file(
     if !tools.iter().any(|tool| rule.is_for(tool)) {
         return Hit::No;
     }
-    let lists = rule.files.iter().map(|list| names_file(list, rule.action, name, cwds, call));
+    let spot = Spot::new(name.clone(), cwds, call);
+    let lists = rule.files.iter().map(|list| names_file(list, rule.action, &spot, cwds, call));
     lists.min().unwrap_or(Hit::Yes).min(around)
 }

@@ -13,6 +13,8 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     pub(super) all: Vec<u32>,
+    /// Whether one is about files that commands may name.
+    pub(super) reaches_commands: bool,
     /// Those whose every pattern for commands says the first word, or the first two.
     by_words: HashMap<String, Vec<u32>>,
     /// Those with other patterns for commands.
@@ -60,6 +62,7 @@ impl Set {
 /// The files a part is about.
 pub(super) enum Files {
     None,
+    /// These paths.
     Views(Vec<Rc<View>>),
     /// Any.
     All,
@@ -67,7 +70,8 @@ pub(super) enum Files {
 
 impl Bucket {
     pub(super) fn new(all: Vec<u32>, rules: &[Compiled]) -> Self {
-        let mut bucket = Self { all, ..Self::default() };
+        let reaches_commands = all.iter().any(|at| rules[*at as usize].reaches_commands());
+        let mut bucket = Self { all, reaches_commands, ..Self::default() };
         let (mut commands, mut files) = (Vec::new(), Vec::new());
         for at in bucket.all.clone() {
             let rule = &rules[at as usize];
@@ -104,11 +108,6 @@ impl Bucket {
             places.dedup();
         }
         bucket
-    }
-
-    /// Whether anything hangs on the files of a command.
-    pub(super) fn looks_at_files(&self) -> bool {
-        self.files.patterns.is_some()
     }
 
     /// The rules for a command of these forms, in order.

@@ -2,11 +2,13 @@
 
 use super::Action;
 use super::glob::{self, Tok};
+use super::index::Files;
 use super::paths;
 use super::pattern::{From, List, PathPattern, Segment};
 use super::rule::{Compiled, Hit, Prepared, View};
 use super::shell::{Field, Piece, Unknown};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Which words that aren't known count as names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,70 +21,65 @@ pub(super) enum Counts {
     All,
 }
 
-/// The paths these words may be, for finding the rules about them; `None` if they may be any.
-pub(super) fn paths_in(
-    names: &[Field],
-    cwds: &[PathBuf],
-    counts: Counts,
-    call: &Prepared<'_>,
-) -> Option<Vec<std::rc::Rc<View>>> {
-    let shown = |piece: &Piece| matches!(piece, Piece::Unknown(Unknown::Number | Unknown::ShownElsewhere));
-    let mut views = Vec::new();
-    for name in names {
-        if name.known().is_none() {
-            let skipped = match counts {
-                Counts::Known => true,
-                Counts::Globs => name.has_unknown(),
-                Counts::All => name.pieces.iter().all(shown),
-            };
-            if skipped {
-                continue;
-            }
-            return None;
-        }
-        if cwds.is_empty() {
-            return None;
-        }
-        for (from, to) in spots(name) {
-            let name = name.slice(from, to);
-            views.extend(cwds.iter().map(|cwd| call.view(&name.text, cwd)));
-        }
-    }
-    Some(views)
+/// A piece of a word that may be a file's name, with the paths it would be.
+pub(super) struct Spot {
+    name: Field,
+    views: Vec<Rc<View>>,
+    /// That it may be other paths as well: it has wildcards, or starts nobody knows where.
+    open: bool,
 }
 
-/// Whether any of these words names a file of the rule. `cwds`: where relative ones start, empty if unknown.
-pub(super) fn names_one_of(
-    rule: &Compiled,
-    names: &[Field],
-    cwds: &[PathBuf],
-    counts: Counts,
-    call: &Prepared<'_>,
-) -> Hit {
-    let mut best = Hit::No;
-    for name in names {
-        let skipped = match counts {
-            Counts::Known => name.known().is_none(),
-            Counts::Globs => name.has_unknown(),
-            Counts::All => false,
+impl Spot {
+    /// `cwds`: where a relative name starts, empty if unknown.
+    pub(super) fn new(name: Field, cwds: &[PathBuf], call: &Prepared<'_>) -> Self {
+        let relative = !name.text.starts_with('/') && !name.text.starts_with("~/");
+        let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
+        // Its text as if it were the file's name: right when it is known, and when a wildcard in it is one
+        // in the pattern too.
+        let views = match name.text.is_empty() {
+            true => Vec::new(),
+            false => folders.iter().map(|cwd| call.view(&name.text, cwd)).collect(),
         };
-        if skipped {
-            continue;
-        }
-        for (from, to) in spots(name) {
-            let name = name.slice(from, to);
-            let hit = rule.files.iter().map(|list| names_file(list, rule.action, &name, cwds, call));
-            best = best.max(hit.min().unwrap_or(Hit::No));
-            if best == Hit::Yes {
-                return best;
-            }
+        let open = name.known().is_none() || relative && cwds.is_empty();
+        Self { name, views, open }
+    }
+}
+
+/// Where these words may name files.
+pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: &Prepared<'_>) -> Vec<Spot> {
+    let shown = |piece: &Piece| matches!(piece, Piece::Unknown(Unknown::Number | Unknown::ShownElsewhere));
+    let counted = names.iter().filter(|name| match counts {
+        Counts::Known => name.known().is_some(),
+        Counts::Globs => !name.has_unknown(),
+        Counts::All => name.known().is_some() || !name.pieces.iter().all(shown),
+    });
+    let slices = counted.flat_map(|name| slices(name).into_iter().map(|(from, to)| name.slice(from, to)));
+    slices.map(|name| Spot::new(name, cwds, call)).collect()
+}
+
+/// For finding the rules about them.
+pub(super) fn files_of(spots: &[Spot]) -> Files {
+    if spots.iter().any(|spot| spot.open) {
+        return Files::All;
+    }
+    Files::Views(spots.iter().flat_map(|spot| spot.views.iter().cloned()).collect())
+}
+
+/// Whether one of these names a file of the rule. `cwds`: where relative ones start, empty if unknown.
+pub(super) fn names_one_of(rule: &Compiled, spots: &[Spot], cwds: &[PathBuf], call: &Prepared<'_>) -> Hit {
+    let mut best = Hit::No;
+    for spot in spots {
+        let hit = rule.files.iter().map(|list| names_file(list, rule.action, spot, cwds, call));
+        best = best.max(hit.min().unwrap_or(Hit::No));
+        if best == Hit::Yes {
+            break;
         }
     }
     best
 }
 
 /// Where in a word a file's name may stand: `--opt=file`, `-ofile`, `@file`, `if=file`, `HEAD:file`, `file:/x`.
-fn spots(word: &Field) -> Vec<(usize, usize)> {
+fn slices(word: &Field) -> Vec<(usize, usize)> {
     let is = |at: usize, wanted: char| word.pieces.get(at) == Some(&Piece::Tok(Tok::Char(wanted)));
     let end = word.pieces.len();
     let mut starts = match (is(0, '-'), is(1, '-')) {
@@ -104,34 +101,29 @@ fn spots(word: &Field) -> Vec<(usize, usize)> {
 /// The most places in one word that are looked at. A word with more marks is a text, not a list of files.
 const STARTS_MAX: usize = 16;
 
-/// Whether this word is a file of the list.
+/// Whether this is a file of the list.
 pub(super) fn names_file(
     list: &List<PathPattern>,
     action: Action,
-    name: &Field,
+    spot: &Spot,
     cwds: &[PathBuf],
     call: &Prepared<'_>,
 ) -> Hit {
-    // Its text as if it were the file's name: right when it is known, and when a wildcard in it is one in
-    // the pattern too.
-    let relative = !name.text.starts_with('/') && !name.text.starts_with("~/");
-    let folders: &[PathBuf] = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
-    if !name.text.is_empty() && folders.iter().any(|cwd| call.view(&name.text, cwd).fits(list, action)) {
+    let Spot { name, views, open } = spot;
+    if views.iter().any(|view| view.fits(list, action)) {
         return if name.has_unknown() { Hit::Maybe } else { Hit::Yes };
     }
-    let known = name.known().is_some();
-    if known && !(relative && cwds.is_empty()) {
+    if !open {
         return Hit::No;
     }
-    let overlaps = list.positive.iter().map(|pattern| {
-        if name.has_unknown() || known {
-            end_may_match(pattern, name).into()
-        } else {
-            folders.iter().map(|cwd| glob_may_match(pattern, name, cwd, call)).max().unwrap_or(Hit::No)
-        }
+    let starts_unknown = name.has_unknown() || name.known().is_some();
+    let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
+    let overlaps = list.positive.iter().map(|pattern| match starts_unknown {
+        true if end_may_match(pattern, name) => Hit::Maybe,
+        true => Hit::No,
+        false => folders.iter().map(|cwd| glob_may_match(pattern, name, cwd, call)).max().unwrap_or(Hit::No),
     });
-    let best = overlaps.max().unwrap_or(Hit::Maybe);
-    if name.has_unknown() || known { best.min(Hit::Maybe) } else { best }
+    overlaps.max().unwrap_or(Hit::Maybe)
 }
 
 /// For a name whose beginning is unknown: whether its end could be the end of a file of the pattern.
@@ -141,6 +133,9 @@ fn end_may_match(pattern: &PathPattern, name: &Field) -> bool {
         return false;
     }
     let Some((_, globs)) = pattern.parts() else { return true };
+    if matches!(name.pieces.as_slice(), [Piece::Unknown(_)]) {
+        return true;
+    }
     let cut = |piece: &Piece| matches!(piece, Piece::Unknown(_) | Piece::Tok(Tok::Char('/')));
     let from = name.pieces.iter().rposition(cut);
     let starts_unknown = from.is_some_and(|at| matches!(name.pieces[at], Piece::Unknown(_)));
