@@ -3,12 +3,19 @@
 //! Knows bash and what wraps commands in commands; knows no rules. The law: whatever bash would run is a
 //! part, or the part it hides in says that it is [`unreadable`](Part::unreadable).
 
-mod commands;
-mod expand;
-mod parse;
 mod script;
-mod walk;
+
+mod blocks;
+mod parse;
+mod simple;
 mod words;
+
+mod expand;
+mod walk;
+
+mod commands;
+mod git;
+mod run;
 mod wrappers;
 
 pub(super) use expand::{Field, Piece, Unknown};
