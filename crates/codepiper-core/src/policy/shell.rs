@@ -132,7 +132,7 @@ pub(super) fn command_of(tool: &str, args: &serde_json::Value) -> Option<String>
     if !SHELL_TOOLS.contains(&tool) {
         return None;
     }
-    match args.get("command").or_else(|| args.get("cmd"))? {
+    ["command", "cmd"].iter().filter_map(|name| args.get(name)).find_map(|command| match command {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Array(words) => {
             let words: Option<Vec<String>> =
@@ -140,5 +140,5 @@ pub(super) fn command_of(tool: &str, args: &serde_json::Value) -> Option<String>
             words.map(|words| words.join(" "))
         }
         _ => None,
-    }
+    })
 }

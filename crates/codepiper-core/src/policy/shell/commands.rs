@@ -153,8 +153,10 @@ pub(super) const HARMLESS_VARIABLES: &[&str] = &[
 /// Whether setting the variable for what follows can't change what commands do: shell variables are lower
 /// case by custom, environment variables upper case. The proxies are the known exception.
 pub(super) fn is_shell_variable(name: &str) -> bool {
+    /// zsh's own, which are other names for environment variables.
+    const TIED: &[&str] = &["path", "fpath", "cdpath", "manpath", "mailpath", "module_path"];
     HARMLESS_VARIABLES.contains(&name)
-        || !name.chars().any(|c| c.is_ascii_uppercase()) && !name.ends_with("_proxy")
+        || !TIED.contains(&name) && !name.chars().any(|c| c.is_ascii_uppercase()) && !name.ends_with("_proxy")
 }
 
 /// They take apart what is in their words as code: files are looked for inside the words too.
@@ -229,6 +231,10 @@ pub(super) fn runs_unknown(name: &str, words: &[&str], input: bool) -> Option<&'
             Some("it changes the shell in ways not looked into")
         }
         ("hash", ["hash", "-p", ..]) => Some("it changes what a command's name means"),
+        // Of zsh: aliases in any place.
+        ("alias", _) if words.iter().any(|word| word.starts_with('-') && word.contains(['g', 's'])) => {
+            Some("it changes what words mean, anywhere")
+        }
         ("let", _) => Some("it computes with text"),
         ("sed" | "gsed", _) if words.iter().skip(1).any(|word| sed_executes(word)) => {
             Some("its script runs commands")

@@ -79,6 +79,8 @@ const PREFIXES: &[Prefix] = &[
         free: false,
     },
     prefix(&["doas"], "uC", 0, false),
+    // A keyword of zsh.
+    prefix(&["repeat"], "", 1, false),
     prefix(&["chroot"], "", 1, false),
     prefix(&["unshare", "nsenter"], "tSGw", 0, false),
     prefix(&["strace", "ltrace"], "eopsuEaIPX", 0, false),

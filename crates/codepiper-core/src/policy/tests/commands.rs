@@ -39,12 +39,13 @@ fn wrong_in(file: &str, padded: bool) -> (usize, Vec<String>) {
                 .map(|n| format!("allow Bash command=*nothing {n}*\nallow Other file_path=nothing{n}\n"));
             policies.extend(rules(&many.collect::<String>()));
         }
+        let book = RuleBook::compile(&policies, Fallback::Ask).unwrap();
         let Group { why, allow, ask, deny, other, .. } = group;
         for (expected, commands) in [("allow", allow), ("ask", ask), ("deny", deny), ("allow", other)] {
             for command in commands {
                 count += 1;
                 let args = json!({ "command": command });
-                let decision = decide(&policies, Fallback::Ask, "Bash", &args);
+                let decision = super::ask(&book, "Bash", &args);
                 if word(decision.action) != expected {
                     wrong.push(format!(
                         "{why}: {command:?} must be {expected}\n    {}",

@@ -77,7 +77,7 @@ fn paths_are_normal_and_links_are_followed() {
     check("deny Read file_path=~/.ssh/**\n allow", "Read file_path=~/.ssh/id", "deny");
     check("deny Read file_path=~/.ssh/**\n allow", "Read file_path=/home/dev/.ssh/id", "deny");
     check("deny Read file_path=~/.ssh/**\n allow", "Read file_path=/ws/../home/dev/.ssh", "deny");
-    check("deny Read file_path=~/.ssh/**\n allow", "Read file_path=/home/other/.ssh/id", "allow");
+    check("deny Read file_path=~/.ssh/**\n allow", "Read file_path=/srv/other/.ssh/id", "allow");
     check("deny Read file_path=src/*.rs\n allow", "Read file_path=/ws/src/a.rs", "deny");
     check("deny Read file_path=src/*.rs\n allow", "Read file_path=/ws/src/a/b.rs", "allow");
     check("deny Read,Grep file_path=.env\n allow", "Grep path=/ws/.env", "deny");

@@ -100,7 +100,7 @@ fn fallback() -> impl Strategy<Value = Fallback> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn another_deny_rule_makes_nothing_more_permissive(
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn the_index_misses_no_rule(mut policies in policies(), (tool, args) in some_call(), fallback in fallback()) {
         let before = decide(&policies, fallback, &tool, &args).action;
-        let padding: Vec<Value> = (0..40)
+        let padding: Vec<Value> = (0..36)
             .map(|n| match n % 2 {
                 0 => json!({ "action": "allow", "tool": "Bash", "args": { "command": format!("*nothing {n}*") } }),
                 _ => json!({ "action": "allow", "args": { "file_path": format!("**/nothing{n}") } }),

@@ -266,7 +266,7 @@ fn the_starters_decide_as_they_promise() {
          allow Glob pattern=*.rs
          allow Bash git log --oneline | head -3
          allow Bash ls -la src && wc -l src/*.rs
-         allow Bash grep -rn TODO src
+         allow Bash grep -rn needle src
          deny Read file_path=/ws/.env
          deny Bash cat .env
          deny Bash cat ~/.ssh/id_ed25519
