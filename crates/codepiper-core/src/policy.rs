@@ -217,7 +217,7 @@ pub struct Call<'a> {
 }
 
 /// The answer to a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// What happens.
@@ -231,7 +231,7 @@ pub struct Decision {
 }
 
 /// Who decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Decider {
     /// A rule.
@@ -258,7 +258,7 @@ pub enum Decider {
 }
 
 /// A part of a call with its decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartDecision {
     /// The part: `rm -rf x`, `> out.txt`.

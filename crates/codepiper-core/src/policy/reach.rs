@@ -53,9 +53,22 @@ pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: 
         Counts::Globs => !name.has_unknown(),
         Counts::All => name.known().is_some() || !name.pieces.iter().all(shown),
     });
-    let slices = counted.flat_map(|name| slices(name).into_iter().map(|(from, to)| name.slice(from, to)));
-    slices.map(|name| Spot::new(name, cwds, call)).collect()
+    let mut spots = Vec::new();
+    for name in counted {
+        for (from, to) in slices(name) {
+            if call.paths_seen() >= PATHS_MAX {
+                spots.push(Spot { name: Field::unknown("…"), views: Vec::new(), open: true });
+                return spots;
+            }
+            spots.push(Spot::new(name.slice(from, to), cwds, call));
+        }
+    }
+    spots
 }
+
+/// The most paths of one call that are looked at: each is asked of the file system. The rest of a longer
+/// list may be any file.
+const PATHS_MAX: usize = 2000;
 
 /// For finding the rules about them.
 pub(super) fn files_of(spots: &[Spot]) -> Files {

@@ -153,6 +153,10 @@ impl<'a> Prepared<'a> {
         view
     }
 
+    pub(super) fn paths_seen(&self) -> usize {
+        self.views.borrow().len()
+    }
+
     /// The arguments that name the call's file.
     pub(super) fn files(&self) -> impl Iterator<Item = &'a str> {
         let args = self.call.args;

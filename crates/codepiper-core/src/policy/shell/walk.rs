@@ -18,6 +18,9 @@ const PARTS_MAX: usize = 400;
 /// The most working directories that are kept in mind; more are as good as unknown.
 const CWDS_MAX: usize = 4;
 
+/// The most text that the words of a script may stand for, in characters: a few times the longest script.
+const EXPANDED_MAX: usize = 512 * 1024;
+
 /// The longest value of a variable that is kept in mind, in bytes: `x=$x$x` would double it each time.
 pub(super) const VALUE_MAX: usize = 4096;
 
@@ -41,6 +44,8 @@ pub(super) struct Walker {
     conditional: bool,
     /// In a block that something is piped into.
     piped: bool,
+    /// How much was expanded so far, in characters.
+    expanded: usize,
     parts: Vec<Part>,
 }
 
@@ -59,6 +64,7 @@ pub(super) fn walk(command: &str, cwd: &Path, home: Option<&Path>) -> Vec<Part> 
         depth: 0,
         conditional: false,
         piped: false,
+        expanded: 0,
         parts: Vec::new(),
     };
     walker.text(command);
@@ -330,9 +336,21 @@ impl Walker {
         let mut fields = Vec::new();
         for word in &simple.words {
             match expand::fields(word, &self.state.variables, self.home.as_deref()) {
-                Ok(more) => fields.extend(more),
+                Ok(more) => {
+                    self.expanded += more.iter().map(|field| field.pieces.len()).sum::<usize>();
+                    if self.expanded <= EXPANDED_MAX {
+                        fields.extend(more);
+                    }
+                }
                 Err(why) => return self.push(unreadable(&simple.source, why, &self.base)),
             }
+        }
+        if self.expanded > EXPANDED_MAX {
+            return self.push(unreadable(
+                &simple.source,
+                "its variables stand for too much text",
+                &self.base,
+            ));
         }
         if !fields.is_empty() {
             let assignments = assigned.into_iter().map(|(_, text, ..)| text).collect();

@@ -178,6 +178,28 @@ proptest! {
 }
 
 #[test]
+fn a_short_script_that_stands_for_much_text_is_not_expanded() {
+    let policies = rules("deny Read file_path=.env\n allow Bash");
+    let value = format!("x={}; ", "y".repeat(4000));
+    let words: String = (0..40_000).map(|n| format!("{n} ")).collect();
+    for command in [
+        format!("{value}cat {}", "$x".repeat(40_000)),
+        format!("{value}cat {}", "$x ".repeat(30_000)),
+        format!("{value}{}", "cat $x $x $x $x $x $x $x; ".repeat(3_000)),
+        format!("cat {{{}}}{}", "a,".repeat(120), "b".repeat(100_000)),
+        format!("cat {}", &words[..120_000]),
+    ] {
+        let args = json!({ "command": command });
+        assert_eq!(
+            decide(&policies, Fallback::Ask, "Bash", &args).action,
+            Action::Ask,
+            "{:.40}",
+            &command[4000..]
+        );
+    }
+}
+
+#[test]
 fn deep_and_long_scripts_end_soon_and_are_not_allowed() {
     let policies = rules("allow Bash command=a * | echo * | rm *");
     for n in [10, 31, 33, 1_000, 20_000] {
