@@ -127,10 +127,12 @@ impl RuleBook {
     }
 
     /// The whole text, against deny and ask rules whose patterns cross the borders of parts: `curl *|*sh*`.
+    /// Not those with exceptions, which are about commands: of the whole they would hit all but one.
     fn judge_whole(&self, bucket: &Bucket, call: &Prepared<'_>, whole: &Form, one: bool) -> Option<Judged> {
         let candidates = bucket.candidates(std::slice::from_ref(whole), "", Files::None);
         candidates.into_iter().map(|at| &self.rules[at as usize]).find_map(|rule| {
-            let list = rule.command.as_ref().filter(|list| !list.positive.is_empty())?;
+            let list =
+                rule.command.as_ref().filter(|list| !list.positive.is_empty() && list.negative.is_empty())?;
             let hits = |pattern: &TextPattern| match rule.action {
                 Action::Allow if !one => pattern.is_exactly(&whole.text),
                 _ => pattern.is_match(&whole.text),

@@ -63,7 +63,12 @@ pub(super) fn hit_command(
     if matched == Hit::No {
         return Hit::No;
     }
-    match around() {
+    // A rule for the whole text knows that it goes elsewhere: what counts is where it starts.
+    let around = match matched {
+        Hit::Exact => rule.fits_around(call, std::slice::from_ref(&call.cwd)),
+        _ => around(),
+    };
+    match around {
         Hit::Yes | Hit::Exact => matched,
         less => less.min(matched),
     }
@@ -78,21 +83,22 @@ pub(super) fn hit_file(
     name: &Field,
     whole: &str,
 ) -> Hit {
+    let own_tool = rule.is_for(call.call.tool);
+    if let Some(list) = &rule.command {
+        let exact = own_tool
+            && rule.files.is_empty()
+            && rule.action == Action::Allow
+            && !whole.is_empty()
+            && list.positive.iter().any(|pattern| pattern.is_exactly(whole))
+            && rule.fits_around(call, std::slice::from_ref(&call.cwd)) == Hit::Yes;
+        return if exact { Hit::Exact } else { Hit::No };
+    }
     let around = rule.fits_around(call, cwds);
     if around == Hit::No {
         return Hit::No;
     }
-    let own_tool = rule.is_for(call.call.tool);
     if own_tool && rule.takes_any_args() {
         return around;
-    }
-    if let Some(list) = &rule.command {
-        let exact = own_tool
-            && rule.action == Action::Allow
-            && around == Hit::Yes
-            && !whole.is_empty()
-            && list.positive.iter().any(|pattern| pattern.is_exactly(whole));
-        return if exact { Hit::Exact } else { Hit::No };
     }
     if !rule.has_no_others() {
         return Hit::No;

@@ -44,6 +44,14 @@ fn each_part_of_a_command_is_decided_by_its_own_first_priority() {
     check("allow Bash command=ls *\n allow Write file_path=./**", "Bash ls > out/x", "ask");
     check("allow Read file_path=**", "Bash cat x", "ask");
     check("deny mcp__x", "Bash true", "ask");
+    check(
+        "allow Bash\n deny Bash command=git * | !git status *",
+        "Bash git status && git status -s",
+        "allow",
+    );
+    check("allow Bash\n deny Bash command=git * | !git status *", "Bash git status && git log", "deny");
+    check("allow Bash\n deny Bash command=!git *", "Bash timeout 5 git log", "allow");
+    check("allow Bash\n deny Bash command=!git *", "Bash git log; ls", "deny");
 }
 
 #[test]

@@ -230,6 +230,7 @@ fn the_narrowest_rule_is_for_this_call_alone() {
         }
     };
     check("Bash ls *", &["Bash ls", "Bash ls x", "Bash ls *; rm x", "Bash cd a && ls *"]);
+    check("Bash cd src && ls > y; cd / && x", &["Bash cd src && ls", "Bash cd /"]);
     check("Bash rm x && ls > y", &["Bash rm x", "Bash rm x && ls"]);
     check("Bash !x {a,b} [c] \\d ?", &["Bash x"]);
     check("Bash regex:x", &["Bash xx"]);
