@@ -15,6 +15,9 @@ impl Parser {
             } else {
                 let from = self.at;
                 let Some(word) = self.word()? else { break };
+                if opens_subscript(&word) {
+                    return Err(SYNTAX);
+                }
                 let assignment = if simple.words.is_empty() { self.assignment(&word, from)? } else { None };
                 match assignment {
                     Some(assignment) => simple.assignments.push(assignment),
@@ -150,4 +153,16 @@ impl Parser {
         }
         Ok(Some(Redirect { kind, target, document }))
     }
+}
+
+/// `a[` and no `]`: where bash expects an assignment it reads on to the `]`, through blanks and operators,
+/// and runs what it finds there.
+fn opens_subscript(word: &Word) -> bool {
+    let bare = |atom: &Atom| if let Atom::Char { c, quoted: false } = atom { Some(*c) } else { None };
+    let name =
+        word.atoms.iter().take_while(|atom| bare(atom).is_some_and(|c| c.is_alphanumeric() || c == '_'));
+    let after = name.count();
+    after > 0
+        && word.atoms.get(after).and_then(bare) == Some('[')
+        && !word.atoms[after..].iter().any(|atom| bare(atom) == Some(']'))
 }
