@@ -10,6 +10,7 @@ pub mod defaults;
 pub mod doctor;
 pub mod error;
 pub mod events;
+pub mod policies;
 pub mod providers;
 pub mod service;
 pub mod sessions;

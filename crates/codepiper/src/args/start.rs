@@ -13,6 +13,7 @@ Examples:
   codepiper start -p claude-code -d ~/project --billing api
   codepiper start -p claude-code -d ~/project --worktree --create-branch feature/refactor
   codepiper start -p claude-code --fork a1b2c3d4
+  codepiper start -p claude-code --policy-set careful
   codepiper start -p claude-code --env LOG=debug --env NPM_TOKEN
   codepiper start -p claude-code -d ~/project -- --verbose")]
 pub(crate) struct StartArgs {
@@ -55,6 +56,9 @@ pub(crate) struct StartArgs {
     /// A variable for the agent. Without `=VALUE` it is taken from here, so that a secret is never typed.
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) variables: Vec<(String, Option<String>)>,
+    /// A policy set for it, besides the default one. Can be repeated.
+    #[arg(long = "policy-set", value_name = "SET")]
+    pub(crate) policy_sets: Vec<String>,
     /// Columns of its terminal.
     #[arg(long)]
     pub(crate) cols: Option<u16>,
