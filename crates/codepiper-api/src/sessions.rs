@@ -159,6 +159,9 @@ pub struct CreateSession {
     /// An earlier conversation to go on with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_resume: Option<ProviderResume>,
+    /// Policy sets for it: ids, names or prefixes. It gets the default set besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_set_ids: Vec<String>,
     /// Columns of its terminal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cols: Option<u16>,

@@ -11,6 +11,8 @@ mod events;
 mod hooks;
 mod input;
 mod output;
+mod policies;
+mod policy_sets;
 mod service;
 mod sessions;
 mod workspaces;
@@ -23,7 +25,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::HOOK_BODY_MAX;
 use codepiper_core::images::IMAGE_MAX;
@@ -85,6 +87,7 @@ fn for_the_person() -> Router<Http> {
         .route("/env-sets/{id}", get(env_sets::get).put(env_sets::change).delete(env_sets::remove))
         .route("/workspaces", get(workspaces::list).post(workspaces::create))
         .route("/workspaces/{id}", get(workspaces::get).put(workspaces::change).delete(workspaces::remove))
+        .merge(about_policies())
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))
@@ -112,6 +115,29 @@ fn for_the_person() -> Router<Http> {
         .route("/sessions/{id}/recording", get(output::recording))
         .route("/sessions/{id}/events", get(events::list))
         .route("/sessions/{id}/transcript/events", get(events::transcript))
+}
+
+/// Policies and sets of them.
+fn about_policies() -> Router<Http> {
+    Router::new()
+        .route("/policies", get(policies::list).post(policies::create))
+        .route("/policies/{id}", get(policies::get).put(policies::update).delete(policies::remove))
+        .route("/policies/test", post(policies::test))
+        .route("/policies/backtest", post(policies::backtest))
+        .route("/policies/import", post(policies::import))
+        .route("/policies/starters", get(policies::starters))
+        .route("/policies/starters/{name}", post(policies::install))
+        .route("/policy-sets", get(policy_sets::list).post(policy_sets::create))
+        .route(
+            "/policy-sets/{id}",
+            get(policy_sets::get).put(policy_sets::update).delete(policy_sets::remove),
+        )
+        .route("/policy-sets/{id}/policies", post(policy_sets::add_policy))
+        .route("/policy-sets/{id}/policies/{policy}", delete(policy_sets::take_policy))
+        .route("/sessions/{id}/policy-sets", get(policy_sets::of_session).post(policy_sets::apply))
+        .route("/sessions/{id}/policy-sets/{set}", delete(policy_sets::take))
+        .route("/sessions/{id}/effective-policies", get(policy_sets::effective))
+        .route("/sessions/{id}/policy", get(policy_sets::own).put(policy_sets::put_own))
 }
 
 /// Refuses processes of sessions. Without a peer there is nobody to trust.

@@ -3,6 +3,14 @@
 //! The laws to keep: a change is stored, with its audit entry, before it counts; and a session that is deciding sees
 //! either all of a change or none of it.
 
+mod change;
+mod find;
+mod trial;
+
+pub use change::{Change, Draft, attach_at_start, session_gone};
+pub use find::{find_policy, find_set};
+pub use trial::{Over, Subject, backtest, test};
+
 use crate::app::App;
 use crate::sessions::{Known, Sessions, internal};
 use crate::settings;
@@ -10,14 +18,15 @@ use crate::stand_in::Rules;
 use codepiper_api::Refusal;
 use codepiper_core::ids::SessionId;
 use codepiper_core::policy::{Fallback, Policy, Rule, RuleBook, Scope, Snapshot, applies_to, read_policy};
-use codepiper_store::Store;
 use codepiper_store::audit::{self, NewEntry};
 use codepiper_store::policies::{self, PolicyRow, SetRow};
 use codepiper_store::settings as stored_settings;
+use codepiper_store::{Store, Transaction};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -55,13 +64,38 @@ pub struct Policies {
     table: RwLock<Arc<Table>>,
     books: Mutex<HashMap<SessionId, (u64, Arc<RuleBook>)>>,
     changed: watch::Sender<u64>,
+    /// The version of the table that is read next.
+    next: AtomicU64,
+}
+
+/// What decides which policies hold for a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Its id.
+    pub session: &'a SessionId,
+    /// Its provider's id.
+    pub provider: &'a str,
+    /// Where it works.
+    pub cwd: &'a Path,
+    /// Its sets.
+    pub sets: &'a [String],
 }
 
 impl Table {
     /// The policies that hold for a session, the first to decide first.
     pub fn effective(&self, known: &Known) -> Vec<Policy> {
         let row = &known.row;
-        let sets = self.attached.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+        let sets = self.sets_of(&row.id);
+        self.effective_at(Place { session: &row.id, provider: &row.provider, cwd: Path::new(&row.cwd), sets })
+    }
+
+    /// The sets that a session has, by id.
+    pub fn sets_of(&self, session: &SessionId) -> &[String] {
+        self.attached.get(session).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The same for what need be no session.
+    pub fn effective_at(&self, Place { session, provider, cwd, sets }: Place<'_>) -> Vec<Policy> {
         let in_sets: HashSet<&str> = self
             .sets
             .iter()
@@ -74,7 +108,7 @@ impl Table {
             .map(|stored| &stored.policy)
             .filter(|policy| {
                 let in_set = in_sets.contains(policy.id.as_str());
-                applies_to(policy, &row.id, &row.provider, Path::new(&row.cwd), in_set)
+                applies_to(policy, session, provider, cwd, in_set)
             })
             .cloned()
             .collect();
@@ -91,11 +125,16 @@ impl Table {
 impl Policies {
     /// Reads what is stored.
     pub async fn load(store: &Store) -> Result<Self, Refusal> {
+        store
+            .write(policies::detach_from_strangers)
+            .await
+            .map_err(|error| internal("tidying the policy sets", error))?;
         let table = read(store, 1).await?;
         Ok(Self {
             table: RwLock::new(Arc::new(table)),
             books: Mutex::default(),
             changed: watch::Sender::new(1),
+            next: AtomicU64::new(2),
         })
     }
 
@@ -138,22 +177,31 @@ impl Policies {
         &self,
         app: &App,
         what: Value,
-        work: impl FnOnce(&codepiper_store::Transaction<'_>) -> codepiper_store::Result<T> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> codepiper_store::Result<T> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let entry = NewEntry {
-            at: Timestamp::now(),
-            session: None,
-            kind: "change".into(),
-            tool: None,
-            decision: None,
-            body: what,
-        };
+        self.change_if(app, move |tx| Ok(Ok((work(tx)?, Change { session: None, body: what })))).await
+    }
+
+    /// The same for a change that depends on what is stored: it is refused before it wrote anything, or says what
+    /// it did.
+    pub async fn change_if<T: Send + 'static>(
+        &self,
+        app: &App,
+        work: impl FnOnce(&Transaction<'_>) -> codepiper_store::Result<Result<(T, Change), Refusal>>
+        + Send
+        + 'static,
+    ) -> Result<T, Refusal> {
         let changed = app.store.write(move |tx| {
-            let changed = work(tx)?;
-            audit::append(tx, &entry)?;
-            Ok(changed)
+            let (changed, Change { session, body }) = match work(tx)? {
+                Ok(done) => done,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let at = Timestamp::now();
+            let kind = "change".to_owned();
+            audit::append(tx, &NewEntry { at, session, kind, tool: None, decision: None, body })?;
+            Ok(Ok(changed))
         });
-        let changed = changed.await.map_err(|error| internal("storing the policy", error))?;
+        let changed = changed.await.map_err(|error| internal("storing the policy", error))??;
         app.audited.send_replace(());
         self.reload(&app.store).await?;
         Ok(changed)
@@ -198,11 +246,14 @@ impl Policies {
 
     /// Reads what is stored anew: policies, or the setting they fall back on, have changed.
     pub async fn reload(&self, store: &Store) -> Result<(), Refusal> {
-        // The version is taken before the reading: of two changes the later one has the last word.
-        let version = self.changed.borrow().wrapping_add(1);
-        let table = read(store, version).await?;
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
-        self.changed.send_replace(version);
+        // Of two changes at a time the table with the higher version was read after both.
+        let version = self.next.fetch_add(1, Ordering::SeqCst);
+        let read = read(store, version).await?;
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.version < version {
+            *table = Arc::new(read);
+            self.changed.send_replace(version);
+        }
         Ok(())
     }
 }

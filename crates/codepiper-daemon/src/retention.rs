@@ -1,6 +1,7 @@
 //! Ended sessions leave the list after a while. Their events stay.
 
 use crate::app::App;
+use crate::policies::session_gone;
 use crate::sessions::Sessions;
 use crate::settings;
 use jiff::Timestamp;
@@ -19,8 +20,12 @@ pub(crate) async fn run(app: Arc<App>, sessions: Sessions) {
         for known in sessions.list() {
             let is_over = !known.state().is_live() && known.row.standing.since < oldest;
             if is_over && let Ok(handle) = sessions.find(known.row.id.as_str()) {
-                match sessions.remove(&handle).await {
-                    Ok(_) => tracing::info!(session = %handle.id, "left the list"),
+                let left = match sessions.remove(&handle).await {
+                    Ok(_) => session_gone(&app, &handle.id).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match left {
+                    Ok(()) => tracing::info!(session = %handle.id, "left the list"),
                     Err(refusal) => tracing::warn!(%refusal, session = %handle.id, "stays on the list"),
                 }
             }

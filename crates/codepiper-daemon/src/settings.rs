@@ -9,8 +9,10 @@ pub(crate) use codepiper_api::settings::{
 
 use codepiper_api::Refusal;
 use codepiper_api::settings::{SETTINGS, Setting};
-use codepiper_store::settings;
-use serde_json::{Map, Value};
+use codepiper_store::audit::{self, NewEntry};
+use codepiper_store::{Transaction, settings};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 /// One setting; its default when it was never set or cannot be read.
 pub(crate) async fn get(app: &App, name: &'static str) -> Value {
@@ -45,11 +47,39 @@ pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(),
         changes.push((setting.name, value.clone()));
     }
     app.store
-        .write(move |tx| changes.iter().try_for_each(|(name, value)| settings::set(tx, name, value)))
+        .write(move |tx| {
+            for (name, value) in &changes {
+                if ON_RECORD.contains(name) {
+                    record(tx, name, value)?;
+                }
+                settings::set(tx, name, value)?;
+            }
+            Ok(())
+        })
         .await
         .map_err(|error| internal("storing the settings", error))?;
+    app.audited.send_replace(());
     if changes_fallback {
         app.policies.reload(&app.store).await?;
     }
+    Ok(())
+}
+
+/// Settings that decide calls: changes of them stand in the audit log.
+const ON_RECORD: [&str; 2] = [APPROVAL_ON_EXPIRY, DEFAULT_POLICY_ACTION];
+
+fn record(tx: &Transaction<'_>, name: &str, value: &Value) -> codepiper_store::Result<()> {
+    let before = settings::get(tx, name)?
+        .or_else(|| Setting::find(name).map(|setting| (setting.default)()))
+        .unwrap_or_default();
+    if before == *value {
+        return Ok(());
+    }
+    let body = json!({
+        "change": "setting changed", "name": name, "by": "the owner, through the socket", "before": before,
+        "after": value,
+    });
+    let (at, kind) = (Timestamp::now(), "change".to_owned());
+    audit::append(tx, &NewEntry { at, session: None, kind, tool: None, decision: None, body })?;
     Ok(())
 }

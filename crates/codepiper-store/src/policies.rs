@@ -45,6 +45,14 @@ pub fn remove(tx: &Transaction<'_>, id: &str) -> Result<bool> {
     Ok(tx.execute("DELETE FROM policies WHERE id = ?1", [id])? == 1)
 }
 
+/// One policy.
+pub fn get(connection: &Connection, id: &str) -> Result<Option<PolicyRow>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, body, created_at, updated_at FROM policies WHERE id = ?1")?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(read_policy).transpose()
+}
+
 /// All policies, the newest first.
 pub fn list(connection: &Connection) -> Result<Vec<PolicyRow>> {
     let mut statement = connection.prepare_cached(
@@ -148,6 +156,22 @@ pub fn attach(tx: &Transaction<'_>, session: &SessionId, set: &str) -> Result<bo
 pub fn detach(tx: &Transaction<'_>, session: &SessionId, set: &str) -> Result<bool> {
     let sql = "DELETE FROM session_policy_sets WHERE session = ?1 AND set_id = ?2";
     Ok(tx.execute(sql, (session.as_str(), set))? == 1)
+}
+
+/// Takes all its sets from a session.
+pub fn detach_all(tx: &Transaction<'_>, session: &SessionId) -> Result<()> {
+    tx.execute("DELETE FROM session_policy_sets WHERE session = ?1", [session.as_str()])?;
+    Ok(())
+}
+
+/// Takes the sets from what is no session on the list: a start that failed half-way. Not while one is being started.
+pub fn detach_from_strangers(tx: &Transaction<'_>) -> Result<()> {
+    tx.execute(
+        "DELETE FROM session_policy_sets
+         WHERE session NOT IN (SELECT id FROM sessions WHERE removed_at IS NULL)",
+        [],
+    )?;
+    Ok(())
 }
 
 /// The id of the default set.

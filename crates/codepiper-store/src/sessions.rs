@@ -116,6 +116,17 @@ pub fn get(connection: &Connection, id: &SessionId) -> Result<Option<SessionRow>
     row.transpose()
 }
 
+/// Provider, folder and launch of a session, also of one that has left the list.
+pub fn origin(connection: &Connection, id: &SessionId) -> Result<Option<(String, String, Value)>> {
+    let sql = "SELECT provider, cwd, launch FROM sessions WHERE id = ?1";
+    let found = connection.query_row(sql, [id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let Some((provider, cwd, launch)) = found.optional()? else { return Ok(None) };
+    let launch: String = launch;
+    let launch = serde_json::from_str(&launch)
+        .map_err(|why| StoreError::Corrupt { what: format!("session {id}"), why: why.to_string() })?;
+    Ok(Some((provider, cwd, launch)))
+}
+
 fn json(standing: &Standing) -> String {
     serde_json::to_string(standing).expect("a standing has only string keys")
 }

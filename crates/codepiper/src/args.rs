@@ -7,6 +7,8 @@ mod daemon;
 mod env_sets;
 mod input;
 mod output;
+mod policies;
+mod policy_sets;
 mod sessions;
 mod settings;
 mod start;
@@ -18,6 +20,8 @@ pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, Restor
 pub(crate) use env_sets::{EnvSetArgs, EnvSetCommand, Variables};
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
+pub(crate) use policies::{Create, ExportStyle, PolicyArgs, PolicyCommand, Scoped, Trial, Update};
+pub(crate) use policy_sets::{PolicySetArgs, PolicySetCommand};
 pub(crate) use sessions::{
     ModelArgs, OneSession, RenameArgs, ResizeArgs, RmArgs, SessionsArgs, SessionsCommand, SomeSessions,
 };
@@ -86,6 +90,10 @@ Examples:
     Approvals(ApprovalsArgs),
     /// Read the log of decisions, answers and changes of policies, or check that it is whole.
     Audit(AuditArgs),
+    /// Write, try out and explain rules: what agents may do without asking, and what they may not.
+    Policy(PolicyArgs),
+    /// Policies that come and go together for a session.
+    PolicySet(PolicySetArgs),
     /// Give a session a command that begins with a slash.
     Slash(SlashArgs),
     /// Print what the agent printed.

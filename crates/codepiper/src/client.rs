@@ -215,6 +215,18 @@ impl Route {
         Self(format!("/{collection}/{}", utf8_percent_encode(id, ESCAPED)))
     }
 
+    /// What belongs to something else that a person named.
+    pub(crate) fn part(before: &str, id: &str, rest: &str) -> Self {
+        Self(format!("{before}{}{rest}", utf8_percent_encode(id, ESCAPED)))
+    }
+
+    /// With a name more at the end of the path.
+    #[must_use]
+    pub(crate) fn then(mut self, name: &str) -> Self {
+        self.0.extend(utf8_percent_encode(name, ESCAPED));
+        self
+    }
+
     /// With a parameter more.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: impl Display) -> Self {

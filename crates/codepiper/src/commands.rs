@@ -13,6 +13,9 @@ mod keys;
 mod kill;
 mod logs;
 mod model;
+mod policies;
+mod policy_files;
+mod policy_sets;
 mod providers;
 mod recover;
 mod rename;
@@ -71,6 +74,8 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Interrupt(args) => interrupt::run(args, daemon).await,
         Command::Approvals(args) => approvals::run(args, daemon).await,
         Command::Audit(args) => audit::run(args, daemon).await,
+        Command::Policy(args) => policies::run(args, daemon).await,
+        Command::PolicySet(args) => policy_sets::run(args, daemon).await,
         Command::Keys(args) => keys::run(args, daemon).await,
         Command::Slash(args) => slash::run(args, daemon).await,
         Command::Tail(args) => tail::run(&args, daemon).await,

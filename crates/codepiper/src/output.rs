@@ -104,6 +104,17 @@ pub(crate) fn report(refusal: &Refusal) {
 
 fn refusal_text(refusal: &Refusal, page: Page) -> String {
     let mut out = format!("{} {}\n", page.paint(Style::Bad, "error:"), text::visible_lines(&refusal.error));
+    // Of several problems each has its own way out.
+    let problems = refusal.details.as_ref().and_then(|details| details.get("problems")?.as_array());
+    if let Some(problems) = problems.filter(|problems| problems.len() > 1) {
+        for problem in problems {
+            let [at, what, hint] =
+                ["at", "what", "hint"].map(|name| problem[name].as_str().unwrap_or_default());
+            let hint = page.paint(Style::Warn, &text::visible(hint));
+            let _infallible = writeln!(out, "  {} {}: {hint}", text::visible(at), text::visible(what));
+        }
+        return out;
+    }
     if let Some(hint) = &refusal.hint {
         let _infallible = writeln!(out, "{} {}", page.paint(Style::Warn, "hint:"), text::visible_lines(hint));
     }
@@ -421,6 +432,16 @@ ffffffff  日本語のセッ…  waiting  …n/in/a/tree  2h ago
     fn a_refusal_says_what_happened_and_what_to_do() {
         let refusal = Refusal::new(Fault::NotFound, "no session `x\x1b[2J`").hint("there are none");
         assert_eq!(refusal_text(&refusal, PLAIN), "error: no session `x`\nhint: there are none\n");
+        let problems = serde_json::json!({"problems": [
+            {"at": "name", "what": "is missing", "hint": "give it one"},
+            {"at": "rules[0].action", "what": "is `banana`", "hint": "write allow, ask or deny"},
+        ]});
+        let refusal = Refusal::field("name", "is missing; there is one more problem").hint("give it one");
+        assert_eq!(
+            refusal_text(&refusal.details(problems), PLAIN),
+            "error: `name` is missing; there is one more problem\n  name is missing: give it one\n  \
+             rules[0].action is `banana`: write allow, ask or deny\n"
+        );
         let coloured = refusal_text(&Refusal::new(Fault::Usage, "no"), Page { columns: None, colour: true });
         assert_eq!(coloured, "\x1b[31merror:\x1b[0m no\n");
     }

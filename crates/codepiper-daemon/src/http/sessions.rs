@@ -2,6 +2,7 @@
 
 use super::Http;
 use super::error::{Answer, Body, Query};
+use crate::policies::session_gone;
 use crate::sessions::{Command, EndKind, Handle, check_name, check_shell, check_size};
 use crate::worktrees;
 use axum::Json;
@@ -187,6 +188,7 @@ pub(super) async fn remove(
         handle.ask(|reply| Command::End { kind: EndKind::Kill, by: BY.into(), reply }).await?;
     }
     let worktree = http.sessions.remove(&handle).await?;
+    session_gone(&http.app, &handle.id).await?;
     Ok(Json(Removed { success: true, worktree }))
 }
 

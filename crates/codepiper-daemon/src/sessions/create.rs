@@ -67,6 +67,7 @@ impl Sessions {
         drop(sources);
 
         let id = self.free_id()?;
+        crate::policies::attach_at_start(&self.app, &id, &request.policy_set_ids).await?;
         let worktree = match &request.worktree {
             Some(wanted) => Some(worktrees::create(wanted, &cwd, &id).await?),
             None => None,

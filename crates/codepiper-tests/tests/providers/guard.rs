@@ -41,8 +41,8 @@ fn id_of(approval: &Value) -> &str {
 
 /// What the tools told the model in the last turn.
 fn told(stub: &ModelStub) -> String {
-    let turns = stub.requests().into_iter().filter(|request| request.asked == Asked::Turn);
-    turns.last().map(|turn| turn.tool_results.join("\n")).unwrap_or_default()
+    let mut turns = stub.requests().into_iter().filter(|request| request.asked == Asked::Turn);
+    turns.next_back().map(|turn| turn.tool_results.join("\n")).unwrap_or_default()
 }
 
 /// How many approvals the session ever opened.

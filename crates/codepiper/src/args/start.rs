@@ -13,6 +13,7 @@ Examples:
   codepiper start -p claude-code -d ~/project --billing api
   codepiper start -p claude-code -d ~/project --worktree --create-branch feature/refactor
   codepiper start -p claude-code --fork a1b2c3d4
+  codepiper start -p claude-code --policy-set careful
   codepiper start -p claude-code --env LOG=debug --env NPM_TOKEN
   codepiper start -p claude-code -d ~/project --env-set my-api-keys
   codepiper start --workspace my-app
@@ -63,6 +64,9 @@ pub(crate) struct StartArgs {
     /// A workspace, by name or id: its folder and its defaults are taken where nothing else is said.
     #[arg(long, value_name = "NAME")]
     pub(crate) workspace: Option<String>,
+    /// A policy set for it, besides the default one. Can be repeated.
+    #[arg(long = "policy-set", value_name = "SET")]
+    pub(crate) policy_sets: Vec<String>,
     /// Columns of its terminal.
     #[arg(long)]
     pub(crate) cols: Option<u16>,

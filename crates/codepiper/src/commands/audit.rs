@@ -126,6 +126,17 @@ fn line(entry: &Entry, zone: &TimeZone, page: Page) -> String {
 
 /// What the call is about, in a line.
 fn about(entry: &Entry) -> String {
+    if let Some(change) = entry.body["change"].as_str() {
+        let names = ["name", "names", "set", "policy", "session"];
+        let name = names.iter().find_map(|name| match &entry.body[name] {
+            Value::String(name) => Some(name.clone()),
+            Value::Array(names) => {
+                Some(names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+            }
+            _ => None,
+        });
+        return text::clip(&text::visible(&format!("{change}: {}", name.unwrap_or_default())), 100);
+    }
     let args = &entry.body["args"];
     let named = ["command", "file_path", "path", "url", "pattern", "query"];
     let text = named.iter().find_map(|name| args.get(name)?.as_str().map(str::to_owned));
@@ -244,6 +255,10 @@ mod tests {
         );
         check(json!({"args": {}, "by": {"fallback": "ask"}}), "deny         Bash {}  fallback: ask");
         check(json!({"approval": "a-1", "by": "time"}), "deny         Bash a-1  by time");
+        check(
+            json!({"change": "policy updated", "policy": "p-1", "name": "guard", "by": "me"}),
+            "deny         Bash policy updated: guard  by me",
+        );
     }
 
     #[test]

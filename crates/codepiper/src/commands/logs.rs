@@ -159,7 +159,7 @@ impl Printer {
 
 /// From when on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Since {
+pub(super) enum Since {
     /// After the event of this number.
     Event(u64),
     /// At this time and after it.
@@ -167,7 +167,7 @@ enum Since {
 }
 
 /// Understands what people type: a number of an event, a time span back from now, a date, a date and time.
-fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Since, Refusal> {
+pub(super) fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Since, Refusal> {
     if let Ok(id) = text.parse() {
         return Ok(Since::Event(id));
     }

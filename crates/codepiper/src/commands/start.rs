@@ -69,6 +69,7 @@ fn request(
         model: args.model,
         worktree,
         provider_resume,
+        policy_set_ids: args.policy_sets,
         cols: args.cols,
         rows: args.rows,
     })
@@ -179,6 +180,7 @@ mod tests {
         check("-b api", "billingMode", json!("api"));
         check("--dangerous", "dangerousMode", json!(true));
         check("--cols 100 --rows 40", "cols", json!(100));
+        check("--policy-set a --policy-set b", "policySetIds", json!(["a", "b"]));
         check("-- --model opus -- x", "args", json!(["--model", "opus", "--", "x"]));
         assert_eq!(asked(&format!("{start} --env UNSET")), json!("`env` names UNSET, which is not set here"));
     }
