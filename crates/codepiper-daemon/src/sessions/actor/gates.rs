@@ -217,10 +217,8 @@ impl Actor {
         }
         let cwd = cwd.filter(|cwd| cwd.is_absolute()).unwrap_or(Path::new(&self.known.row.cwd));
         if names_own_files(&self.app.config.home, call, cwd) {
-            let reason =
-                "CodePiper's own files hold keys, rules and other sessions: they are not for agents".into();
             return Decided {
-                verdict: Verdict::Deny { reason },
+                verdict: Verdict::Deny { reason: WHY.into() },
                 by: json!({ "guard": "own files" }),
                 priority: None,
             };
