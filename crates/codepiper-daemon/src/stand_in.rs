@@ -142,7 +142,7 @@ mod tests {
             session: SessionId::from_bits(1),
             cwd: "/p".into(),
             home: None,
-            own: "/home/me/.codepiper".into(),
+            own: "/somewhere/.codepiper".into(),
             bypass: false,
             snapshot: Snapshot::new(vec![read_policy(&policy).unwrap()], Fallback::Ask),
         }
