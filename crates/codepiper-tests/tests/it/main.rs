@@ -3,6 +3,7 @@
 mod approvals;
 mod doctor;
 mod faults;
+mod policies;
 mod providers;
 mod sessions;
 mod survival;
