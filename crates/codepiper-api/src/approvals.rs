@@ -39,6 +39,9 @@ pub struct Approval {
     /// The sub-agent that asks, when it is not the main one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The rule that an answer for the session or for good would write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always_rule: Option<Value>,
     /// SHA-256 over tool and arguments: what an answer is bound to.
     pub digest: String,
     /// When it was asked.

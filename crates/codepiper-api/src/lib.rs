@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod audit;
 pub mod defaults;
 pub mod doctor;
+pub mod env_sets;
 pub mod error;
 pub mod events;
 pub mod policies;
@@ -15,5 +16,6 @@ pub mod providers;
 pub mod service;
 pub mod sessions;
 pub mod settings;
+pub mod workspaces;
 
 pub use error::{Fault, Refusal};

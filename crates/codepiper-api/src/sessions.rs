@@ -77,6 +77,22 @@ pub struct Session {
 pub struct SessionBody {
     /// The session.
     pub session: Session,
+    /// Of a start: what the person should know of it, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What a start takes from the shell it is typed in: where programs are found, and the SSH agent of now. The
+/// daemon's own are as old as the daemon.
+pub const SHELL_VARIABLES: [&str; 3] = ["PATH", "SSH_AUTH_SOCK", "SSH_AGENT_PID"];
+
+/// `POST /sessions/:id/resume` and `recover`; the body may be missing
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResumeSession {
+    /// What the shell has, as with a start. What is not said stays as it was.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shell_env: BTreeMap<String, String>,
 }
 
 /// `GET /sessions`
@@ -115,6 +131,16 @@ pub struct CreateSession {
     /// Variables for the agent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// What the shell has that the start was typed in, weaker than env sets and `env`: names of
+    /// [`SHELL_VARIABLES`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shell_env: BTreeMap<String, String>,
+    /// Env sets, by id or name; later ones win, and `env` wins over them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env_set_ids: Vec<String>,
+    /// A workspace, by id or name: where nothing else is said its folder and defaults are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<String>,
     /// More arguments for the agent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,

@@ -25,12 +25,14 @@ pub const APPROVAL_ON_EXPIRY: &str = "approvalOnExpiry";
 
 /// The longest that a question may wait, in seconds: the agents give a hook 7,200.
 pub const APPROVAL_SECONDS_MAX: i64 = 7_000;
+/// Whether agents get the person's SSH agent.
+pub const FORWARD_SSH_AUTH_SOCK: &str = "forwardSshAuthSock";
 
 /// The longest that ended sessions may stay, in hours: ten years.
 const HOURS_MAX: f64 = 87_600.0;
 
 /// All settings, in alphabetical order.
-pub const SETTINGS: [Setting; 6] = [
+pub const SETTINGS: [Setting; 7] = [
     Setting {
         name: APPROVAL_ON_EXPIRY,
         means: "what a question gets that nobody answered in time: the agent's own `prompt`, or `deny`",
@@ -58,6 +60,13 @@ pub const SETTINGS: [Setting; 6] = [
         default: || json!(24),
         rule: "must be a number of hours from 0 to 87,600",
         holds: |value| value.as_f64().is_some_and(|hours| (0.0..=HOURS_MAX).contains(&hours)),
+    },
+    Setting {
+        name: FORWARD_SSH_AUTH_SOCK,
+        means: "whether agents get your SSH agent; false keeps SSH_AUTH_SOCK from them",
+        default: || json!(true),
+        rule: "must be true or false",
+        holds: Value::is_boolean,
     },
     Setting {
         name: PRESERVE_SESSIONS,
@@ -114,7 +123,7 @@ mod tests {
             let setting = Setting::find(name).unwrap();
             assert_eq!((setting.holds)(&value), good, "{name} = {value}");
         };
-        for name in [PRESERVE_SESSIONS, RESUME_AFTER_REBOOT] {
+        for name in [FORWARD_SSH_AUTH_SOCK, PRESERVE_SESSIONS, RESUME_AFTER_REBOOT] {
             check(name, json!(true), true);
             check(name, json!(false), true);
             check(name, json!("true"), false);

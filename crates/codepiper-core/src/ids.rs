@@ -66,6 +66,61 @@ impl From<SessionId> for String {
     }
 }
 
+impl AsRef<str> for SessionId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An id of something else that people make and name: of the same shape, and of a type of its own.
+macro_rules! named_thing_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(SessionId);
+
+        impl $name {
+            /// The way in from outside; `None` for what is not eight lower-case hexadecimal digits.
+            pub fn parse(text: &str) -> Option<Self> {
+                SessionId::parse(text).ok().map(Self)
+            }
+
+            /// A fresh one from random bits; whether it is free is for the store to say.
+            pub fn from_bits(bits: u32) -> Self {
+                Self(SessionId::from_bits(bits))
+            }
+
+            /// The eight digits.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+named_thing_id! {
+    /// An env set.
+    EnvSetId
+}
+
+named_thing_id! {
+    /// A workspace.
+    WorkspaceId
+}
+
 /// What a person may have meant by the name they typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found<T> {
@@ -83,20 +138,28 @@ pub fn find_session<'a>(
     wanted: &str,
     sessions: impl Iterator<Item = (&'a SessionId, Option<&'a str>)> + Clone,
 ) -> Found<SessionId> {
-    let pick = |matches: Vec<SessionId>| match matches.len() {
+    find_named(wanted, sessions)
+}
+
+/// The same for whatever has an id and a name.
+pub fn find_named<'a, I: AsRef<str> + Clone + 'a>(
+    wanted: &str,
+    things: impl Iterator<Item = (&'a I, Option<&'a str>)> + Clone,
+) -> Found<I> {
+    let pick = |matches: Vec<I>| match matches.len() {
         0 => None,
         1 => matches.into_iter().next().map(Found::One),
         _ => Some(Found::Several(matches)),
     };
-    let by = |test: &dyn Fn(&SessionId, Option<&str>) -> bool| -> Vec<SessionId> {
-        sessions.clone().filter(|(id, name)| test(id, *name)).map(|(id, _)| id.clone()).collect()
+    let by = |test: &dyn Fn(&str, Option<&str>) -> bool| -> Vec<I> {
+        things.clone().filter(|(id, name)| test(id.as_ref(), *name)).map(|(id, _)| id.clone()).collect()
     };
     if wanted.is_empty() {
         return Found::Nothing;
     }
-    pick(by(&|id, _| id.as_str() == wanted))
+    pick(by(&|id, _| id == wanted))
         .or_else(|| pick(by(&|_, name| name == Some(wanted))))
-        .or_else(|| pick(by(&|id, _| id.as_str().starts_with(&wanted.to_ascii_lowercase()))))
+        .or_else(|| pick(by(&|id, _| id.starts_with(&wanted.to_ascii_lowercase()))))
         .unwrap_or(Found::Nothing)
 }
 

@@ -9,6 +9,8 @@
 pub mod ids;
 pub mod session;
 
+pub mod env_set;
+
 pub mod approval;
 pub mod gate;
 pub mod hook;

@@ -1,6 +1,6 @@
 //! Takes secrets out of what is kept: known values, and what has the look of a key.
 
-use regex::Regex;
+use regex::{Regex, RegexSet};
 use serde_json::Value;
 use std::sync::LazyLock;
 
@@ -11,24 +11,24 @@ pub const MASK: &str = "****";
 const SECRET_MIN: usize = 8;
 
 /// Keys and tokens by their makers' forms, and values that are called a secret. The part to mask is the group, or all.
-static SHAPES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    [
-        r"\bsk-[A-Za-z0-9_-]{16,}",                       // Anthropic, OpenAI and who follows them
-        r"\b(?:gh[opsur]|glpat|npm|pypi|hf)[_-][A-Za-z0-9_-]{16,}", // GitHub, GitLab, npm, PyPI, Hugging Face
-        r"\bgithub_pat_[A-Za-z0-9_]{20,}",
-        r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",              // Slack
-        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",                 // AWS
-        r"\bAIza[0-9A-Za-z_-]{30,}",                      // Google
-        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", // JSON web tokens
-        r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
-        r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@",  // a password in an address
-        r"(?i)\b(?:bearer|basic)\s+([A-Za-z0-9._~+/-]{12,}=*)",
-        r#"(?i)(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["']?\s*[=:]\s*["']?([^\s"'&;|]{6,})"#,
-    ]
-    .into_iter()
-    .map(|shape| Regex::new(shape).expect("the shapes are tested"))
-    .collect()
-});
+const SHAPES: [&str; 11] = [
+    r"\bsk-[A-Za-z0-9_-]{16,}", // Anthropic, OpenAI and who follows them
+    r"\b(?:gh[opsur]|glpat|npm|pypi|hf)[_-][A-Za-z0-9_-]{16,}", // GitHub, GitLab, npm, PyPI, Hugging Face
+    r"\bgithub_pat_[A-Za-z0-9_]{20,}",
+    r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",                          // Slack
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",                             // AWS
+    r"\bAIza[0-9A-Za-z_-]{30,}",                                  // Google
+    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", // JSON web tokens
+    r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+    r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@", // a password in an address
+    r"(?i)\b(?:bearer|basic)\s+([A-Za-z0-9._~+/-]{12,}=*)",
+    r#"(?i)(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["']?\s*[=:]\s*["']?([^\s"'&;|]{6,})"#,
+];
+
+static ANY: LazyLock<RegexSet> = LazyLock::new(|| RegexSet::new(SHAPES).expect("the shapes are tested"));
+
+static EACH: LazyLock<Vec<Regex>> =
+    LazyLock::new(|| SHAPES.iter().map(|shape| Regex::new(shape).expect("the shapes are tested")).collect());
 
 /// Masks what it knows to be secret.
 #[derive(Clone, Default)]
@@ -54,11 +54,9 @@ impl Masker {
                 text = text.replace(value.as_str(), MASK);
             }
         }
-        for shape in SHAPES.iter() {
-            if !shape.is_match(&text) {
-                continue;
-            }
-            let masked = shape.replace_all(&text, |found: &regex::Captures<'_>| {
+        // Nearly every text has none, and one pass says so.
+        for found in &ANY.matches(&text) {
+            let masked = EACH[found].replace_all(&text, |found: &regex::Captures<'_>| {
                 let all = found.get(0).expect("the whole match");
                 match found.get(1) {
                     None => MASK.to_owned(),
@@ -96,11 +94,24 @@ impl std::fmt::Debug for Masker {
     }
 }
 
-fn is_secret_name(name: &str) -> bool {
+/// Whether a name, of a field or a variable, says that its value is a secret.
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "private_key", "authorization"]
-        .iter()
-        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
+    [
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "api_key",
+        "apikey",
+        "api-key",
+        "private_key",
+        "secret_key",
+        "access_key",
+        "authorization",
+    ]
+    .iter()
+    .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@
 //! | 3 | A rule matches when all of its criteria do. One without criteria matches everything. |
 //! | 4 | If no rule matches, the fallback decides: ask or deny, never allow. |
 //!
-//! A shell command is decided part by part (see [`shell`](self) below), and the strictest part is the
-//! decision. A path is matched as it is written, made normal, and as it is with symbolic links resolved: deny
+//! A shell command is decided part by part, and the strictest part is the decision. A path is matched as it is written, made normal, and as it is with symbolic links resolved: deny
 //! and ask need one of both, allow needs both.
 //!
 //! # Commands
@@ -32,15 +31,30 @@
 //!   commands or files stands at the same or a higher priority; so does one with exactly the call's text.
 //! * `> f` is decided like a call of `Write`, `< f` like one of `Read`; an allow rule for the shell without
 //!   `command` covers them too.
+//! * Some parts need no rule, as long as none denies or asks: `cd` within the working directory, `true`,
+//!   `set -e`, `[ … ]`, a variable in lower case, a function whose body is judged. Alone they allow nothing.
 //! * A deny or ask rule on **files** (`Read`, `Edit`, … with a path) also hits a command that names the file.
 //!   An allow rule on files never allows a command.
+//!
+//! # Patterns
+//!
+//! * In tool names, commands and other text `*` is any text, with slashes, dots and newlines. Upper and lower
+//!   case differ. A command pattern that ends in ` *` also matches the bare command.
+//! * In paths `*` stays in its segment and `**` crosses. `/x` starts at the root, `~/x` at home, `a/b` and
+//!   `./a` at the working directory, `**/a` anywhere; a bare `.env` or `*.pem` is a file's name, anywhere;
+//!   `dir/` is the folder and all in it.
+//! * A list holds when a positive pattern hits and no `!negative` does; with negatives only, for all else.
+//! * `?`, `[a-z]`, `{a,b}` and `\` work as in shells; `regex:` begins a Rust regular expression, unanchored.
+//! * An argument that isn't there never matches; numbers are their text, objects their JSON.
 //!
 //! Deliberately not here: files. What must be looked up (symbolic links) is asked of the caller.
 
 mod book;
 mod explain;
 mod glob;
+mod hits;
 mod import;
+mod index;
 mod narrow;
 mod paths;
 mod pattern;
@@ -215,7 +229,7 @@ pub struct Call<'a> {
 }
 
 /// The answer to a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// What happens.
@@ -229,7 +243,7 @@ pub struct Decision {
 }
 
 /// Who decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Decider {
     /// A rule.
@@ -256,7 +270,7 @@ pub enum Decider {
 }
 
 /// A part of a call with its decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartDecision {
     /// The part: `rm -rf x`, `> out.txt`.

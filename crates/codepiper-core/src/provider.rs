@@ -12,7 +12,7 @@ mod screen;
 
 pub use claude::shell_word;
 pub use definition::{BadDefinition, Capabilities, Definition, Dialog, ScreenRules, Speaks, Stop};
-pub use environment::{Billing, session_environment};
+pub use environment::{Billing, SSH_AGENT, Sources, Variables, environment_notes, session_environment};
 pub use screen::{ScreenReading, read_screen};
 
 use crate::gate::{Gate, Verdict};
@@ -278,11 +278,7 @@ pub struct Provider {
 impl Provider {
     /// The provider that the definition describes.
     pub fn new(definition: Definition) -> Self {
-        let dialect: &'static dyn Dialect = match definition.speaks {
-            Speaks::Claude => &claude::Claude,
-            Speaks::Codex => &codex::Codex,
-            Speaks::Screen => &screen::ScreenOnly,
-        };
+        let dialect = definition.speaks.dialect();
         Self { definition, dialect }
     }
 
@@ -309,6 +305,17 @@ impl Provider {
     /// The plan of a launch.
     pub fn launch(&self, request: &Launch<'_>) -> Plan {
         self.dialect.launch(&self.definition, request)
+    }
+}
+
+impl Speaks {
+    /// How it is spoken.
+    pub fn dialect(self) -> &'static dyn Dialect {
+        match self {
+            Self::Claude => &claude::Claude,
+            Self::Codex => &codex::Codex,
+            Self::Screen => &screen::ScreenOnly,
+        }
     }
 }
 

@@ -105,6 +105,11 @@ impl Config {
         self.home.join("sessions").join(id.as_str())
     }
 
+    /// The folder of the keys that env sets are sealed with.
+    pub fn keys_folder(&self) -> PathBuf {
+        self.home.join("keys")
+    }
+
     /// The folder of the user's own provider definitions.
     pub fn providers_folder(&self) -> PathBuf {
         self.home.join("providers")

@@ -76,6 +76,13 @@ pub fn verify_backup(path: &Path) -> Result<Backup, Refusal> {
     Ok(Backup { path, schema: report.schema, sessions: report.sessions, last_event: report.last_event })
 }
 
+/// The env sets of a backup whose key is not among those of this home, each with the reason. A backup has no keys
+/// in it.
+pub fn env_sets_without_key(backup: &Path, config: &Config) -> Vec<(String, String)> {
+    let (_, keyless) = crate::env_sets::look(backup, config.keys_folder()).unwrap_or_default();
+    keyless.into_iter().map(|set| (set.name, set.why)).collect()
+}
+
 /// Puts a backup in the place of the database. The old database is kept beside it; its path is returned when
 /// there was one.
 pub fn restore(path: &Path, config: &Config) -> Result<(Backup, Option<std::path::PathBuf>), Refusal> {

@@ -16,6 +16,7 @@ mod service;
 pub use probe::PROBE_TIME_MAX;
 
 use crate::config::Config;
+use crate::env_sets::Keyless;
 use codepiper_api::Refusal;
 use codepiper_api::doctor::Report;
 use codepiper_api::providers::ProviderView;
@@ -156,6 +157,8 @@ enum Content {
         schema: u32,
         /// All it ever had.
         sessions: HashSet<SessionId>,
+        env_sets: usize,
+        keyless: Vec<Keyless>,
     },
     /// Of a newer version.
     TooNew {

@@ -4,6 +4,7 @@
 //! connection, no runtime, no parser of arguments. It knows nothing of what it carries. When the daemon is
 //! not there it spools the event and lets the agent go on with its own questions; it never fails the agent.
 
+use crate::stand_in::{StoodIn, stand_in};
 use codepiper_api::defaults::{
     HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER, HOOK_SECRET_VARIABLE, HOOK_SESSION_VARIABLE,
     HOOK_SOCKET_VARIABLE, HOOK_SPOOL_VARIABLE, HOOK_WAITS_HEADER,
@@ -17,8 +18,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long the daemon may take to answer. Far below the agents' own limits (600 s and more).
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long the daemon may take to answer, before the rules are applied without it. Far below the agents' own limits
+/// (600 s and more), after which they would go on as if nobody had anything against it.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The longest answer, in bytes; answers are a line or two.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -59,12 +61,28 @@ pub fn run() -> ExitCode {
         // Refused: sending it again would be refused again.
         Ok(Answer { taken: false, .. }) => {}
         Err(_) => {
-            if let Some(spool) = variable(HOOK_SPOOL_VARIABLE) {
-                let _best_effort = event.spool(Path::new(&spool));
-            }
+            let Some(spool) = variable(HOOK_SPOOL_VARIABLE) else { return ExitCode::SUCCESS };
+            return without_daemon(event, Path::new(&spool));
         }
     }
     ExitCode::SUCCESS
+}
+
+/// The daemon does not answer: rules that deny still do, and the record waits for it.
+fn without_daemon(mut event: Event, spool: &Path) -> ExitCode {
+    let stood_in = spool.parent().and_then(|folder| stand_in(folder, &event.body));
+    let says = match stood_in {
+        Some(StoodIn { says, body }) => {
+            event.body = body;
+            says
+        }
+        None => String::new(),
+    };
+    let _best_effort = event.spool(spool);
+    match io::stdout().write_all(says.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// A variable of our environment that is set to something.

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod env_sets;
 mod error;
 mod events;
 mod hooks;
@@ -14,6 +15,7 @@ mod policies;
 mod policy_sets;
 mod service;
 mod sessions;
+mod workspaces;
 
 use crate::app::App;
 use crate::caller::Peer;
@@ -80,6 +82,11 @@ fn for_the_person() -> Router<Http> {
         .route("/audit", get(audit::list))
         .route("/audit/verify", get(audit::verify))
         .route("/policy-decisions", get(audit::as_original))
+        .route("/env-sets", get(env_sets::list).post(env_sets::create))
+        .route("/env-sets/rotate-key", post(env_sets::rotate))
+        .route("/env-sets/{id}", get(env_sets::get).put(env_sets::change).delete(env_sets::remove))
+        .route("/workspaces", get(workspaces::list).post(workspaces::create))
+        .route("/workspaces/{id}", get(workspaces::get).put(workspaces::change).delete(workspaces::remove))
         .merge(about_policies())
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))

@@ -12,12 +12,12 @@ pub use find::{find_policy, find_set};
 pub use trial::{Over, Subject, backtest, test};
 
 use crate::app::App;
-use crate::pane::write_whole;
-use crate::sessions::{Known, internal};
+use crate::sessions::{Known, Sessions, internal};
 use crate::settings;
+use crate::stand_in::Rules;
 use codepiper_api::Refusal;
 use codepiper_core::ids::SessionId;
-use codepiper_core::policy::{Fallback, Policy, RuleBook, Snapshot, applies_to, read_policy};
+use codepiper_core::policy::{Fallback, Policy, Rule, RuleBook, Scope, Snapshot, applies_to, read_policy};
 use codepiper_store::audit::{self, NewEntry};
 use codepiper_store::policies::{self, PolicyRow, SetRow};
 use codepiper_store::settings as stored_settings;
@@ -29,9 +29,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
-
-/// The file in a session's folder with the rules that hold for it, for a hook that finds no daemon.
-pub const SNAPSHOT_FILE: &str = "rules.json";
 
 /// All policies and sets, as they were after the last change.
 #[derive(Default)]
@@ -165,8 +162,7 @@ impl Policies {
         book
     }
 
-    /// The rules of a session for a process that cannot ask us.
-    pub fn snapshot(&self, known: &Known) -> Snapshot {
+    fn snapshot(&self, known: &Known) -> Snapshot {
         let table = self.table();
         Snapshot::new(table.effective(known), table.fallback)
     }
@@ -174,11 +170,6 @@ impl Policies {
     /// Forgets the rules of a session that has gone.
     pub fn forget(&self, id: &SessionId) {
         self.books.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    /// Ticks with every change.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
     }
 
     /// Carries out a change and puts it on record, then lets it count.
@@ -216,6 +207,43 @@ impl Policies {
         Ok(changed)
     }
 
+    /// Writes the rule behind "do not ask me this again", into a policy that is stronger than the one that asked, and
+    /// not stronger than it must be.
+    pub async fn remember(
+        &self,
+        app: &App,
+        rule: Rule,
+        session: Option<&SessionId>,
+        asked_by: Option<i64>,
+        by: &str,
+    ) -> Result<(), Refusal> {
+        let priority = asked_by.map_or(0, |priority| priority.saturating_add(1));
+        let (id, name, scope) = match session {
+            Some(id) => {
+                (format!("{id}-approved-{priority}"), format!("Approved in {id}"), Scope::Session(id.clone()))
+            }
+            None => (format!("approved-{priority}"), "Approved for good".to_owned(), Scope::Global),
+        };
+        let stored = self.table().find(&id).cloned();
+        let created_at = stored.as_ref().map_or_else(Timestamp::now, |stored| stored.created_at);
+        let mut policy = stored.map(|stored| stored.policy).unwrap_or_else(|| Policy {
+            id,
+            name,
+            description: Some("Written by answers to questions. Deleting a rule asks again.".into()),
+            enabled: true,
+            priority,
+            scope,
+            rules: Vec::new(),
+        });
+        if policy.rules.iter().any(|known| is_same_rule(known, &rule)) {
+            return Ok(());
+        }
+        let what = json!({ "remembered": rule, "policy": policy.id, "by": by });
+        policy.rules.push(rule);
+        let row = row(&policy, created_at);
+        self.change(app, what, move |tx| policies::put(tx, &row)).await
+    }
+
     /// Reads what is stored anew: policies, or the setting they fall back on, have changed.
     pub async fn reload(&self, store: &Store) -> Result<(), Refusal> {
         // Of two changes at a time the table with the higher version was read after both.
@@ -230,18 +258,43 @@ impl Policies {
     }
 }
 
-/// Writes the snapshot of a session's rules into its folder.
-pub fn write_snapshot(app: &App, known: &Known) {
-    let snapshot = app.policies.snapshot(known);
-    let path = app.config.session_folder(&known.row.id).join(SNAPSHOT_FILE);
-    if let Err(error) = write_whole(&path, json!(snapshot).to_string().as_bytes()) {
+/// Writes the rules of a session into its folder, for hooks that find no daemon.
+pub fn write_rules(app: &App, known: &Known) {
+    let Ok(provider) = app.providers.find(&known.row.provider) else { return };
+    let rules = Rules {
+        speaks: provider.definition.speaks,
+        session: known.row.id.clone(),
+        cwd: known.row.cwd.clone().into(),
+        home: app.config.environment.get("HOME").map(Into::into),
+        bypass: known.launch.dangerous,
+        snapshot: app.policies.snapshot(known),
+    };
+    if let Err(error) = rules.write(&app.config.session_folder(&known.row.id)) {
         tracing::warn!(%error, session = %known.row.id, "its rules could not be written down");
+    }
+}
+
+/// Keeps the rules in the folders of live sessions as they are.
+pub async fn keep_rules(app: Arc<App>, sessions: Sessions) {
+    let mut changes = app.policies.changed.subscribe();
+    changes.mark_changed();
+    while changes.changed().await.is_ok() {
+        changes.mark_unchanged();
+        for known in sessions.list().iter().filter(|known| known.state().is_live()) {
+            write_rules(&app, known);
+        }
     }
 }
 
 /// The change that writes a policy, for [`Policies::change`].
 pub fn row(policy: &Policy, created_at: Timestamp) -> PolicyRow {
     PolicyRow { id: policy.id.clone(), body: json!(policy), created_at, updated_at: Timestamp::now() }
+}
+
+/// Whether two rules say the same of the same calls.
+fn is_same_rule(a: &Rule, b: &Rule) -> bool {
+    let plain = |rule: &Rule| Rule { id: None, reason: None, ..rule.clone() };
+    plain(a) == plain(b)
 }
 
 /// Rules were checked when they were written. If one cannot be compiled all the same, because an older version took

@@ -6,7 +6,7 @@ use crate::caller::Peer;
 use crate::config::Config;
 use crate::http::{Http, router};
 use crate::log;
-use crate::policies::Policies;
+use crate::policies::{self, Policies};
 use crate::providers::Providers;
 use crate::retention;
 use crate::sessions::Sessions;
@@ -80,6 +80,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     tracing::info!(?adopted, socket = %app.config.socket.display(), "ready");
     let http = Http { app: app.clone(), sessions: sessions.clone() };
     let retention = tokio::spawn(retention::run(app.clone(), sessions.clone()));
+    let keeping_rules = tokio::spawn(policies::keep_rules(app.clone(), sessions.clone()));
     // Before anybody is told: whoever starts the daemon may end it at once.
     let told_to_end = told_to_end()?;
     ready(&Running {
@@ -101,6 +102,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         server.serve_until(&mut connections, sessions.stop_all(by)).await;
     }
     retention.abort();
+    keeping_rules.abort();
     drop(server);
     remove_own_socket(&app.config.socket);
     app.is_ending.store(true, Ordering::Relaxed);

@@ -15,12 +15,14 @@ mod launch;
 mod model;
 
 pub use actor::{Asked, Closed, Closing, Command, EndKind, HookAnswer, Open, Waits};
-pub use create::{check_name, check_size, is_model};
+pub use create::{check_name, check_shell, check_size, is_model};
 pub use input::Input;
 pub use known::Known;
+pub(crate) use launch::random;
 
 use crate::app::App;
 use crate::codex_channel::CodexChannel;
+use crate::env_sets::EnvSetRef;
 use codepiper_api::sessions::Session;
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::ids::{Found, SessionId, find_session};
@@ -136,6 +138,13 @@ impl Sessions {
                     .details(json!({ "candidates": ids })))
             }
         }
+    }
+
+    /// The sessions that were started with this env set.
+    pub(crate) fn using(&self, set: &EnvSetRef) -> Vec<String> {
+        let all = self.list();
+        let using = all.iter().filter(|known| known.launch.env_sets.iter().any(|known| known.id == set.id));
+        using.map(|known| known.row.id.to_string()).collect()
     }
 
     /// Ends all sessions at the same time, as far as [`STOP_ALL_TIME_MAX`] allows.

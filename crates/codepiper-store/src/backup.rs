@@ -77,6 +77,17 @@ pub fn session_ids(path: &Path) -> Result<BTreeSet<SessionId>> {
     .collect()
 }
 
+/// The env sets of a database by name, each with the id of its key. Changes nothing.
+pub fn env_set_keys(path: &Path) -> Result<Vec<(String, String)>> {
+    let connection = open_untouched(path)?;
+    if !connection.table_exists(None, "env_sets")? {
+        return Ok(Vec::new()); // of an earlier version
+    }
+    let mut statement = connection.prepare("SELECT name, key FROM env_sets ORDER BY name")?;
+    let sets = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(sets.collect::<Result<_, _>>()?)
+}
+
 /// Opens a database to look at it, and leaves nothing behind. Without a log beside it nobody has it open, and
 /// SQLite would make one even for a reader, and leave it there.
 fn open_untouched(path: &Path) -> Result<Connection> {

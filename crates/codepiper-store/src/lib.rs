@@ -6,15 +6,17 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod env_sets;
 pub mod events;
 pub mod policies;
 pub mod sessions;
 pub mod settings;
+pub mod workspaces;
 
 mod backup;
 mod migrate;
 
-pub use backup::{BackupReport, session_ids, verify};
+pub use backup::{BackupReport, env_set_keys, session_ids, verify};
 pub use migrate::SCHEMA_VERSION;
 pub use rusqlite::{Connection, Transaction};
 
@@ -82,6 +84,9 @@ pub enum StoreError {
     /// A row that had to be there is not.
     #[error("no such {0}")]
     Missing(String),
+    /// Another process kept the database busy.
+    #[error("the database was busy")]
+    Busy,
     /// The writer thread is gone.
     #[error("the store is closed")]
     Closed,
@@ -189,6 +194,15 @@ impl Store {
         })
         .await
         .map_err(|_| StoreError::Closed)?
+    }
+
+    /// Waits until everything that was committed is on the disk, also where commits do not wait for it.
+    pub async fn settle(&self) -> Result<()> {
+        self.read(|connection| {
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
+            if busy == 0 { Ok(()) } else { Err(StoreError::Busy) }
+        })
+        .await
     }
 
     /// Copies the database to a new owner-only file while everything goes on, and verifies the copy.

@@ -7,6 +7,7 @@ use std::path::Path;
 /// The steps, in order. A step that was ever released is never edited.
 const STEPS: &[&str] = &[
     include_str!("../migrations/0001_sessions_and_events.sql"),
+    include_str!("../migrations/0002_env_sets_and_workspaces.sql"),
     include_str!("../migrations/0003_policies_approvals_audit.sql"),
 ];
 

@@ -1,7 +1,7 @@
 use super::events::{Appended, Filter, NewEvent};
 use super::sessions::SessionRow;
 use super::*;
-use codepiper_core::ids::SessionId;
+use codepiper_core::ids::{EnvSetId, SessionId, WorkspaceId};
 use codepiper_core::session::{Exit, Standing, State};
 use jiff::Timestamp;
 use serde_json::json;
@@ -231,4 +231,71 @@ async fn looking_into_a_database_leaves_nothing_behind_and_disturbs_nobody() {
     fs::copy(&path, &copy).unwrap();
     assert_eq!((verify(&copy).unwrap().sessions, ids(&copy).len()), (2, 2));
     assert_eq!(fs::read_dir(copy.parent().unwrap()).unwrap().count(), 1);
+}
+
+fn env_set(bits: u32, name: &str) -> env_sets::EnvSetRow {
+    env_sets::EnvSetRow {
+        id: EnvSetId::from_bits(bits),
+        name: name.into(),
+        description: None,
+        key: "k1".into(),
+        nonce: vec![0, 1, 255],
+        sealed: vec![9; 40],
+        var_count: 2,
+        created_at: at(1),
+        updated_at: at(1),
+    }
+}
+
+#[tokio::test]
+async fn env_sets_are_kept_as_they_were_sealed() {
+    let db = Opened::new();
+    let mut row = env_set(1, "b");
+    let kept = db
+        .store
+        .write(|tx| {
+            assert!(env_sets::insert(tx, &env_set(1, "b"))?);
+            assert!(!env_sets::insert(tx, &env_set(1, "c"))?, "an id was used twice");
+            assert!(env_sets::insert(tx, &env_set(2, "a"))?);
+            assert_eq!(env_sets::current_key(tx)?, None);
+            env_sets::set_current_key(tx, "k1")?;
+            env_sets::set_current_key(tx, "k2")?;
+            env_sets::current_key(tx)
+        })
+        .await;
+    assert_eq!(kept.unwrap().as_deref(), Some("k2"));
+    row.sealed = vec![7; 3];
+    row.description = Some("for tests".into());
+    let changed = row.clone();
+    db.store.write(move |tx| env_sets::update(tx, &changed)).await.unwrap();
+    db.store.settle().await.unwrap();
+    assert_eq!(db.store.read(env_sets::list).await.unwrap(), [env_set(2, "a"), row]);
+    let keys = env_set_keys(&db.folder.path().join("c.db")).unwrap();
+    assert_eq!(keys, ["a", "b"].map(|name| (name.to_owned(), "k1".to_owned())));
+    db.store.write(|tx| env_sets::remove(tx, &EnvSetId::from_bits(2))).await.unwrap();
+    assert_eq!(db.store.read(env_sets::list).await.unwrap().len(), 1);
+    let gone = db.store.write(|tx| env_sets::remove(tx, &EnvSetId::from_bits(2))).await;
+    assert_eq!(gone.unwrap_err().to_string(), "no such env set 00000002");
+}
+
+#[tokio::test]
+async fn workspaces_are_kept_with_their_defaults() {
+    let db = Opened::new();
+    let mut row = workspaces::WorkspaceRow {
+        id: WorkspaceId::from_bits(1),
+        name: "app".into(),
+        path: "/p".into(),
+        defaults: json!({"provider": "demo"}),
+        created_at: at(1),
+        updated_at: at(1),
+    };
+    let stored = row.clone();
+    assert!(db.store.write(move |tx| workspaces::insert(tx, &stored)).await.unwrap());
+    row.defaults = json!({});
+    row.updated_at = at(2);
+    let changed = row.clone();
+    db.store.write(move |tx| workspaces::update(tx, &changed)).await.unwrap();
+    assert_eq!(db.store.read(workspaces::list).await.unwrap(), [row]);
+    db.store.write(|tx| workspaces::remove(tx, &WorkspaceId::from_bits(1))).await.unwrap();
+    assert_eq!(db.store.read(workspaces::list).await.unwrap(), []);
 }

@@ -4,6 +4,7 @@
 mod approvals;
 mod audit;
 mod daemon;
+mod env_sets;
 mod input;
 mod output;
 mod policies;
@@ -11,10 +12,12 @@ mod policy_sets;
 mod sessions;
 mod settings;
 mod start;
+mod workspaces;
 
 pub(crate) use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditStyle};
 pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, RestoreArgs};
+pub(crate) use env_sets::{EnvSetArgs, EnvSetCommand, Variables};
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
 pub(crate) use policies::{
@@ -26,6 +29,7 @@ pub(crate) use sessions::{
 };
 pub(crate) use settings::{SettingsArgs, SettingsCommand};
 pub(crate) use start::StartArgs;
+pub(crate) use workspaces::{Defaults, WorkspaceArgs, WorkspaceCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -141,6 +145,10 @@ Examples:
   codepiper providers --json | jq -r '.[] | select(.program) | .id'"
     )]
     Providers(Format),
+    /// Manage env sets: named variables for agents, kept encrypted.
+    EnvSet(EnvSetArgs),
+    /// Manage workspaces: folders with a name, and what a start there takes.
+    Workspace(WorkspaceArgs),
     /// Start, stop and look at the daemon.
     Daemon(DaemonArgs),
     /// Show and change the daemon's settings.
@@ -257,6 +265,19 @@ mod tests {
         check("codepiper settings set endedSessionHours", false);
         check("codepiper settings set frob 1", false);
         check("codepiper settings get frob", false);
+        check("codepiper env-set create x A=b --from-file f", false);
+        check("codepiper env-set create x --from-file f --stdin", false);
+        check("codepiper env-set create x --from-file f", true);
+        check("codepiper env-set set x A --stdin", true);
+        check("codepiper env-set set x A-B=c", false);
+        check("codepiper env-set unset x", false);
+        check("codepiper env-set rm x y", true);
+        check("codepiper env-set get x", true);
+        check("codepiper env-set --json ls", true);
+        check("codepiper workspace add x /p --no-model", false);
+        check("codepiper workspace update x --model m --no-model", false);
+        check("codepiper workspace update x --no-model --no-env-sets", true);
+        check("codepiper start --workspace x", true);
         check("codepiper rename a1", false);
         check("codepiper rename a1 b --clear", false);
         check("codepiper rename a1 --clear", true);

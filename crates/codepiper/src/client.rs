@@ -210,6 +210,11 @@ impl Route {
         Self(format!("/sessions/{}{rest}", utf8_percent_encode(id, ESCAPED)))
     }
 
+    /// One of a collection, by whatever a person named it.
+    pub(crate) fn one_of(collection: &str, id: &str) -> Self {
+        Self(format!("/{collection}/{}", utf8_percent_encode(id, ESCAPED)))
+    }
+
     /// What belongs to something else that a person named.
     pub(crate) fn part(before: &str, id: &str, rest: &str) -> Self {
         Self(format!("{before}{}{rest}", utf8_percent_encode(id, ESCAPED)))

@@ -7,6 +7,7 @@ mod backup;
 mod completions;
 mod daemon;
 mod doctor;
+mod env_sets;
 mod interrupt;
 mod keys;
 mod kill;
@@ -29,14 +30,16 @@ mod slash;
 mod start;
 mod stop;
 mod tail;
+mod workspaces;
 
 use crate::args::{Cli, Command};
 use crate::client::{Client, Route};
 use crate::output;
 use clap::CommandFactory;
 use codepiper_api::defaults;
-use codepiper_api::sessions::{Session, SessionBody};
+use codepiper_api::sessions::{ResumeSession, Session, SessionBody};
 use codepiper_api::{Fault, Refusal};
+use codepiper_core::provider::{SSH_AGENT, Variables};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -86,6 +89,8 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Rename(args) => rename::run(args, daemon).await,
         Command::Resize(args) => resize::run(&args, daemon).await,
         Command::Providers(format) => providers::run(format, daemon).await,
+        Command::EnvSet(args) => env_sets::run(args, daemon).await,
+        Command::Workspace(args) => workspaces::run(args, daemon).await,
         Command::Settings(args) => settings::run(args, daemon).await,
         Command::Backup(args) => backup::run(args, daemon).await,
         Command::Daemon(_) | Command::Doctor(_) | Command::Restore(_) | Command::Completions(_) => {
@@ -116,8 +121,20 @@ async fn for_each(ids: &[String], act: impl AsyncFn(&str) -> Result<String, Refu
 
 /// The session by its whole id, for those who come back to it: its name may change meanwhile.
 async fn whole_id(id: &str, daemon: &Client) -> Result<String, Refusal> {
-    let SessionBody { session } = daemon.get(Route::session(id, "")).await?;
+    let SessionBody { session, .. } = daemon.get(Route::session(id, "")).await?;
     Ok(session.id.to_string())
+}
+
+/// What a start takes from this shell: the agent that is found here is the one to start, whatever PATH the daemon
+/// was started with, and the SSH agent of this login is the one that is there.
+fn of_this_shell(names: &[&str], here: &dyn Fn(&str) -> Option<String>) -> Variables {
+    names.iter().filter_map(|name| Some(((*name).to_owned(), here(name)?))).collect()
+}
+
+/// What a resume takes from this shell: the SSH agent. Which agent runs does not change on the way.
+fn resume_request() -> Option<ResumeSession> {
+    let shell_env = of_this_shell(&SSH_AGENT, &|name| std::env::var(name).ok());
+    (!shell_env.is_empty()).then_some(ResumeSession { shell_env })
 }
 
 /// `a1b2c3d4 (api)`

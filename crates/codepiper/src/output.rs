@@ -126,6 +126,11 @@ pub(crate) fn warn(message: &str) {
     say(&format!("{} {message}", Page::stderr().paint(Style::Warn, "warning:")));
 }
 
+/// Says what is good to know.
+pub(crate) fn note(message: &str) {
+    say(&format!("{} {}", Page::stderr().paint(Style::Dim, "note:"), text::visible(message)));
+}
+
 /// Prints that something is done.
 pub(crate) fn done(message: &str) -> Result<(), Refusal> {
     print(&format!("{} {}\n", Page::stdout().paint(Style::Good, "✓"), text::visible(message)))

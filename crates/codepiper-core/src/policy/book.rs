@@ -1,12 +1,15 @@
 //! The rules of one session, compiled, and how they decide.
 
+use super::hits::{hit_command, hit_file};
+use super::index::{Bucket, Files};
 use super::pattern::TextPattern;
-use super::reach::{names_file, names_one_of};
+use super::reach::{Counts, files_of, names_one_of, spots_in};
 use super::read::{Problem, compile};
-use super::rule::{Compiled, Hit, Prepared, READ_TOOLS, WRITE_TOOLS};
+use super::rule::{Compiled, Hit, Prepared};
 use super::shell::{self, Field, Form, Part, What};
 use super::{Action, Call, Decider, Decision, Fallback, PartDecision, Policy, Rule};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Compiled policies. Make it once, ask it often.
 #[derive(Debug)]
@@ -16,9 +19,9 @@ pub struct RuleBook {
     /// Strictest first within a priority, higher priorities before: the first that hits decides.
     rules: Vec<Compiled>,
     /// Rules for a tool by its exact name, in order, those for any tool among them.
-    by_tool: HashMap<String, Bucket>,
+    by_tool: HashMap<String, Arc<Bucket>>,
     /// Those that may be for a tool whose name no rule spells out.
-    other_tools: Bucket,
+    other_tools: Arc<Bucket>,
 }
 
 #[derive(Debug)]
@@ -27,21 +30,6 @@ struct PolicyNames {
     name: String,
     rules: Vec<(Option<String>, Option<String>)>,
 }
-
-/// Rules of one tool, as places in the book, in order.
-#[derive(Debug, Default)]
-struct Bucket {
-    all: Vec<u32>,
-    /// Those whose every pattern for commands says the first word.
-    by_word: HashMap<String, Vec<u32>>,
-    /// Those with regular expressions only, all in one automaton.
-    regexes: Option<(regex::RegexSet, Vec<u32>)>,
-    /// The rest.
-    loose: Vec<u32>,
-}
-
-/// The most memory the automaton of a tool's regular expressions may take, in bytes.
-const REGEXES_MAX: usize = 16 * 1024 * 1024;
 
 impl RuleBook {
     /// Compiles the enabled ones of these policies. All must belong to the session: see
@@ -80,8 +68,12 @@ impl RuleBook {
             }
         }
         tools.extend(shell::SHELL_TOOLS);
-        let bucket = |fits: &dyn Fn(&Compiled) -> bool| {
-            Bucket::new((0..rules.len()).filter(|at| fits(&rules[*at])).map(|at| at as u32).collect(), &rules)
+        // Many tools have the same rules; all shells at least.
+        let mut made: HashMap<Vec<u32>, Arc<Bucket>> = HashMap::new();
+        let mut bucket = |fits: &dyn Fn(&Compiled) -> bool| {
+            let all: Vec<u32> = (0..rules.len()).filter(|at| fits(&rules[*at])).map(|at| at as u32).collect();
+            let new = || Arc::new(Bucket::new(all.clone(), &rules));
+            made.entry(all.clone()).or_insert_with(new).clone()
         };
         tools.sort_unstable();
         tools.dedup();
@@ -95,9 +87,12 @@ impl RuleBook {
     pub fn decide(&self, call: &Call<'_>) -> Decision {
         let prepared = Prepared::new(call);
         if let Some(command) = shell::command_of(call.tool, call.args) {
-            return self.decide_command(&prepared, command.trim());
+            return self.decide_command(&prepared, &command);
         }
-        let rules = self.bucket(call.tool).all.iter().map(|at| &self.rules[*at as usize]);
+        let bucket = self.bucket(call.tool);
+        let candidates =
+            bucket.for_files(|| prepared.files().map(|path| prepared.view(path, &prepared.cwd)).collect());
+        let rules = candidates.iter().map(|at| &self.rules[*at as usize]);
         let plain = self
             .first(rules, None, false, |rule| Hit::from(rule.is_for(call.tool) && rule.fits_call(&prepared)));
         if matches!(call.tool, "apply_patch" | "ApplyPatch") {
@@ -109,6 +104,8 @@ impl RuleBook {
     fn decide_command(&self, call: &Prepared<'_>, command: &str) -> Decision {
         let bucket = self.bucket(call.call.tool);
         let parts = shell::parts(command, &call.cwd, call.home.as_deref());
+        // Only after it was read: a blank at the end may be escaped.
+        let command = command.trim();
         let one = matches!(parts.as_slice(), [Part { unreadable: None, .. }]);
         let mut judged: Vec<(String, Judged)> = Vec::new();
         for part in &parts {
@@ -130,10 +127,12 @@ impl RuleBook {
     }
 
     /// The whole text, against deny and ask rules whose patterns cross the borders of parts: `curl *|*sh*`.
+    /// Not those with exceptions, which are about commands: of the whole they would hit all but one.
     fn judge_whole(&self, bucket: &Bucket, call: &Prepared<'_>, whole: &Form, one: bool) -> Option<Judged> {
-        let candidates = bucket.candidates(std::slice::from_ref(whole), "");
+        let candidates = bucket.candidates(std::slice::from_ref(whole), "", Files::None);
         candidates.into_iter().map(|at| &self.rules[at as usize]).find_map(|rule| {
-            let list = rule.command.as_ref().filter(|list| !list.positive.is_empty())?;
+            let list =
+                rule.command.as_ref().filter(|list| !list.positive.is_empty() && list.negative.is_empty())?;
             let hits = |pattern: &TextPattern| match rule.action {
                 Action::Allow if !one => pattern.is_exactly(&whole.text),
                 _ => pattern.is_match(&whole.text),
@@ -147,13 +146,25 @@ impl RuleBook {
     }
 
     fn judge_part(&self, bucket: &Bucket, call: &Prepared<'_>, part: &Part, whole: &str) -> Judged {
+        let spots = match &part.what {
+            _ if !bucket.reaches_commands => Vec::new(),
+            What::Command { names, opens_nothing: true, .. } => {
+                spots_in(names, &part.cwds, Counts::Known, call)
+            }
+            What::Command { names, .. } => spots_in(names, &part.cwds, Counts::All, call),
+            What::Words(names) => spots_in(names, &part.cwds, Counts::Globs, call),
+            What::File { .. } => Vec::new(),
+        };
         let candidates = match &part.what {
-            What::Command { forms, .. } if part.unreadable.is_none() => bucket.candidates(forms, whole),
-            _ => bucket.all.clone(),
+            What::Command { forms, .. } if part.unreadable.is_none() => {
+                bucket.candidates(forms, whole, files_of(&spots))
+            }
+            What::Words(_) => bucket.candidates(&[], "", files_of(&spots)),
+            What::Command { .. } | What::File { .. } => bucket.all.clone(),
         };
         let rules = candidates.into_iter().map(|at| &self.rules[at as usize]);
         self.first(rules, part.unreadable, part.harmless, |rule| match &part.what {
-            What::Command { .. } => hit_command(rule, call, part, whole),
+            What::Command { .. } => hit_command(rule, call, part, &spots, whole),
             What::File { writes, is_new, name } => {
                 let tool = match (writes, is_new) {
                     (false, _) => "Read",
@@ -162,8 +173,8 @@ impl RuleBook {
                 };
                 hit_file(rule, call, &part.cwds, tool, name, whole)
             }
-            What::Words(names) if rule.reaches_commands() => {
-                names_one_of(rule, names, &part.cwds, true, call).min(rule.fits_around(call, &part.cwds))
+            What::Words(_) if rule.reaches_commands() => {
+                names_one_of(rule, &spots, &part.cwds, call).min(rule.fits_around(call, &part.cwds))
             }
             What::Words(_) => Hit::No,
         })
@@ -347,182 +358,4 @@ fn names_tools_only(rule: &Compiled) -> bool {
                 TextPattern::Regex(_) => false,
             })
     })
-}
-
-impl Bucket {
-    fn new(all: Vec<u32>, rules: &[Compiled]) -> Self {
-        let mut bucket = Self { all, ..Self::default() };
-        let (mut regexes, mut places) = (Vec::new(), Vec::new());
-        for at in bucket.all.clone() {
-            let patterns = rules[at as usize].command.as_ref().map_or(&[][..], |list| &list.positive);
-            let sources = patterns.iter().map(|pattern| match pattern {
-                TextPattern::Regex(regex) => Some(regex.as_str()),
-                TextPattern::Globs(_) => None,
-            });
-            if let Some(sources) = sources.collect::<Option<Vec<_>>>().filter(|sources| !sources.is_empty()) {
-                places.extend(sources.iter().map(|_| at));
-                regexes.extend(sources);
-            } else if let Some(words) = first_words(patterns) {
-                for word in words {
-                    let rules = bucket.by_word.entry(word).or_default();
-                    if rules.last() != Some(&at) {
-                        rules.push(at);
-                    }
-                }
-            } else {
-                bucket.loose.push(at);
-            }
-        }
-        if !regexes.is_empty() {
-            let set = regex::RegexSetBuilder::new(regexes)
-                .size_limit(REGEXES_MAX)
-                .dfa_size_limit(REGEXES_MAX)
-                .build();
-            match set {
-                Ok(set) => bucket.regexes = Some((set, places)),
-                Err(_) => bucket.loose.extend(places),
-            }
-        }
-        bucket
-    }
-
-    /// The rules worth trying on a command of these forms, in order.
-    fn candidates(&self, forms: &[Form], whole: &str) -> Vec<u32> {
-        let mut candidates = self.loose.clone();
-        let mut seen: Vec<&str> = Vec::new();
-        for text in forms.iter().map(|form| form.text.as_str()).chain([whole]) {
-            let word = first_word(text);
-            if !seen.contains(&word) {
-                seen.push(word);
-                candidates.extend(self.by_word.get(word).into_iter().flatten());
-            }
-            if let Some((set, places)) = &self.regexes {
-                candidates.extend(set.matches(text).iter().filter_map(|at| places.get(at)));
-            }
-        }
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates
-    }
-}
-
-fn first_word(text: &str) -> &str {
-    text.split(' ').next().unwrap_or_default()
-}
-
-/// The first words of all texts the patterns match; `None` if they may begin with any.
-fn first_words(patterns: &[TextPattern]) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    for pattern in patterns {
-        let TextPattern::Globs(globs) = pattern else { return None };
-        for glob in globs {
-            let prefix = glob.prefix();
-            if glob.literal().is_none() && !prefix.contains(' ') {
-                return None;
-            }
-            words.push(first_word(prefix).to_owned());
-        }
-    }
-    (!words.is_empty()).then_some(words)
-}
-
-fn hit_command(rule: &Compiled, call: &Prepared<'_>, part: &Part, whole: &str) -> Hit {
-    let What::Command { forms, allowed_by, source, names, only_reads, opens_nothing } = &part.what else {
-        return Hit::No;
-    };
-    let denies = rule.action != Action::Allow;
-    let around = || rule.fits_around(call, &part.cwds);
-    if rule.reaches_commands() {
-        let reaches = rule.reads_files || !only_reads;
-        let named = match reaches {
-            false => Hit::No,
-            true => match names_one_of(rule, names, &part.cwds, *opens_nothing, call) {
-                Hit::No if part.unreadable.is_some() => Hit::Maybe,
-                hit => hit,
-            },
-        };
-        return if named == Hit::No { Hit::No } else { named.min(around()) };
-    }
-    if !rule.files.is_empty() || !rule.is_for(call.call.tool) {
-        return Hit::No;
-    }
-    let Some(list) = &rule.command else { return around() };
-    let matched = if denies {
-        let fits = |form: &Form| list.holds(|pattern| pattern.is_match(&form.text));
-        let may = |form: &Form| {
-            form.known.is_some_and(|known| {
-                let known = form.text.get(..known).unwrap_or_default();
-                list.positive.iter().any(|pattern| pattern.may_match_after(known))
-            })
-        };
-        let excepted = || allowed_by.iter().any(|text| !list.holds(|pattern| pattern.is_match(text)));
-        match () {
-            // Only exceptions: whatever the command's words are not.
-            () if list.positive.is_empty() && !allowed_by.is_empty() => (!excepted()).into(),
-            () if forms.iter().any(fits) => Hit::Yes,
-            () if part.unreadable.is_some() || forms.iter().any(may) => Hit::Maybe,
-            () => Hit::No,
-        }
-    } else {
-        let exactly =
-            |text: &str| list.holds(|pattern| pattern.is_exactly(text)) && !list.positive.is_empty();
-        let fits = |text: &String| list.holds(|pattern| pattern.is_match(text));
-        match () {
-            () if exactly(whole) => Hit::Exact,
-            () if part.unreadable.is_some() => Hit::No,
-            () if allowed_by.iter().any(fits) || exactly(source) => Hit::Yes,
-            () => Hit::No,
-        }
-    };
-    if matched == Hit::No {
-        return Hit::No;
-    }
-    match around() {
-        Hit::Yes | Hit::Exact => matched,
-        less => less.min(matched),
-    }
-}
-
-/// A file that a command or a patch opens, as if the tool for it were called.
-fn hit_file(
-    rule: &Compiled,
-    call: &Prepared<'_>,
-    cwds: &[std::path::PathBuf],
-    tool: &str,
-    name: &Field,
-    whole: &str,
-) -> Hit {
-    let around = rule.fits_around(call, cwds);
-    if around == Hit::No {
-        return Hit::No;
-    }
-    let own_tool = rule.is_for(call.call.tool);
-    if own_tool && rule.takes_any_args() {
-        return around;
-    }
-    if let Some(list) = &rule.command {
-        let exact = own_tool
-            && rule.action == Action::Allow
-            && around == Hit::Yes
-            && !whole.is_empty()
-            && list.positive.iter().any(|pattern| pattern.is_exactly(whole));
-        return if exact { Hit::Exact } else { Hit::No };
-    }
-    if !rule.has_no_others() {
-        return Hit::No;
-    }
-    if rule.action == Action::Allow {
-        let known = name.known().filter(|_| !cwds.is_empty() || name.text.starts_with('/'));
-        let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
-        let fits = rule.files.iter().all(|list| {
-            known.is_some_and(|name| folders.iter().all(|cwd| call.view(name, cwd).fits(list, rule.action)))
-        });
-        return (rule.is_for(tool) && fits && around == Hit::Yes).into();
-    }
-    let tools = if tool == "Read" { READ_TOOLS } else { WRITE_TOOLS };
-    if !tools.iter().any(|tool| rule.is_for(tool)) {
-        return Hit::No;
-    }
-    let lists = rule.files.iter().map(|list| names_file(list, rule.action, name, cwds, call));
-    lists.min().unwrap_or(Hit::Yes).min(around)
 }

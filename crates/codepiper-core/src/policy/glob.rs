@@ -67,6 +67,17 @@ impl Glob {
         &self.prefix
     }
 
+    /// The same as a regular expression, unanchored. `any` is the class its wildcards take from.
+    pub(super) fn regex(&self, any: &str) -> String {
+        let tok = |tok: &Tok| match tok {
+            Tok::Char(c) => regex::escape(&c.to_string()),
+            Tok::Star => format!("{any}*"),
+            // Wider than the class is: an index may find too much, never too little.
+            Tok::Any | Tok::Class { .. } => any.to_owned(),
+        };
+        regex::escape(&self.prefix) + &self.rest.iter().map(tok).collect::<String>()
+    }
+
     pub(super) fn toks(&self) -> Vec<Tok> {
         self.prefix.chars().map(Tok::Char).chain(self.rest.iter().cloned()).collect()
     }

@@ -163,6 +163,19 @@ pub(super) enum From {
     Name,
 }
 
+impl From {
+    pub(super) const ALL: [Self; 4] = [Self::Root, Self::Home, Self::Cwd, Self::Name];
+
+    pub(super) fn letter(self) -> char {
+        match self {
+            Self::Root => 'r',
+            Self::Home => 'h',
+            Self::Cwd => 'c',
+            Self::Name => 'n',
+        }
+    }
+}
+
 /// One segment of a path pattern.
 #[derive(Debug, Clone)]
 pub(super) enum Segment {
@@ -177,6 +190,7 @@ impl PathPattern {
             return regex(source).map(Self::Regex);
         }
         let (from, below) = match text {
+            "/" => (From::Root, "**"),
             "~" => (From::Home, ""),
             _ if text.starts_with("~/") => (From::Home, &text[2..]),
             _ if text.starts_with('/') => (From::Root, &text[1..]),
@@ -193,7 +207,7 @@ impl PathPattern {
             _ => (From::Name, text),
         };
         let globs = glob::read(below).map_err(|what| BadPattern { what, hint: GLOB_HINT })?;
-        let globs = globs.iter().map(segments).collect::<Result<_, _>>()?;
+        let globs = globs.iter().map(|toks| segments(toks)).collect::<Result<_, _>>()?;
         Ok(Self::Parts { from, globs })
     }
 
@@ -204,6 +218,18 @@ impl PathPattern {
                 path.segments_from(*from).is_some_and(|path| globs.iter().any(|glob| walk(glob, path)))
             }
         }
+    }
+
+    /// A regular expression that finds every path it matches in [`View::places`](super::rule::View::places),
+    /// and perhaps more. `None` for what is one already.
+    pub(super) fn place_regex(&self) -> Option<String> {
+        let (from, globs) = self.parts()?;
+        let segment = |segment: &Segment| match segment {
+            Segment::One(glob) => format!("/{}", glob.regex("[^/\n]")),
+            Segment::Deep => "(?:/[^/\n]*)*".to_owned(),
+        };
+        let any: Vec<String> = globs.iter().map(|glob| glob.iter().map(segment).collect()).collect();
+        Some(format!("(?m:^{}(?:{})$)", from.letter(), any.join("|")))
     }
 
     /// Whether the pattern's files all have one name, and no wildcard stands for it.
@@ -220,7 +246,7 @@ impl PathPattern {
     }
 }
 
-fn segments(toks: &Vec<Tok>) -> Result<Vec<Segment>, BadPattern> {
+fn segments(toks: &[Tok]) -> Result<Vec<Segment>, BadPattern> {
     let mut segments = Vec::new();
     let mut parts: Vec<&[Tok]> = toks.split(|tok| *tok == Tok::Char('/')).collect();
     // `dir/` is the folder and all that is in it.

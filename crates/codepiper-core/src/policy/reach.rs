@@ -2,85 +2,141 @@
 
 use super::Action;
 use super::glob::{self, Tok};
+use super::index::Files;
 use super::paths;
 use super::pattern::{From, List, PathPattern, Segment};
-use super::rule::{Compiled, Hit, Prepared};
+use super::rule::{Compiled, Hit, Prepared, View};
 use super::shell::{Field, Piece, Unknown};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-/// Whether any of these words names a file of the rule. `cwds`: where relative ones start, empty if unknown.
-pub(super) fn names_one_of(
-    rule: &Compiled,
-    names: &[Field],
-    cwds: &[PathBuf],
-    opens_nothing: bool,
-    call: &Prepared<'_>,
-) -> Hit {
-    let mut best = Hit::No;
-    for name in names {
-        let open = name.pieces.iter().all(|piece| matches!(piece, Piece::Tok(Tok::Char(_))));
-        if opens_nothing && !open {
-            continue;
-        }
-        for start in starts(name) {
-            let hit =
-                rule.files.iter().map(|list| names_file(list, rule.action, &name.after(start), cwds, call));
-            best = best.max(hit.min().unwrap_or(Hit::No));
-            if best == Hit::Yes {
-                return best;
+/// Which words that aren't known count as names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// None: a command that opens nothing.
+    Known,
+    /// Wildcards: words that somebody else opens.
+    Globs,
+    /// All.
+    All,
+}
+
+/// A piece of a word that may be a file's name, with the paths it would be.
+pub(super) struct Spot {
+    name: Field,
+    views: Vec<Rc<View>>,
+    /// That it may be other paths as well: it has wildcards, or starts nobody knows where.
+    open: bool,
+}
+
+impl Spot {
+    /// `cwds`: where a relative name starts, empty if unknown.
+    pub(super) fn new(name: Field, cwds: &[PathBuf], call: &Prepared<'_>) -> Self {
+        let relative = !name.text.starts_with('/') && !name.text.starts_with("~/");
+        let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
+        // Its text as if it were the file's name: right when it is known, and when a wildcard in it is one
+        // in the pattern too.
+        let views = match name.text.is_empty() {
+            true => Vec::new(),
+            false => folders.iter().map(|cwd| call.view(&name.text, cwd)).collect(),
+        };
+        let open = name.known().is_none() || relative && cwds.is_empty();
+        Self { name, views, open }
+    }
+}
+
+/// Where these words may name files.
+pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: &Prepared<'_>) -> Vec<Spot> {
+    let shown = |piece: &Piece| matches!(piece, Piece::Unknown(Unknown::Number | Unknown::ShownElsewhere));
+    let counted = names.iter().filter(|name| match counts {
+        Counts::Known => name.known().is_some(),
+        Counts::Globs => !name.has_unknown(),
+        Counts::All => name.known().is_some() || !name.pieces.iter().all(shown),
+    });
+    let mut spots = Vec::new();
+    for name in counted {
+        for (from, to) in slices(name) {
+            if call.paths_seen() >= PATHS_MAX {
+                spots.push(Spot { name: Field::unknown("…"), views: Vec::new(), open: true });
+                return spots;
             }
+            spots.push(Spot::new(name.slice(from, to), cwds, call));
+        }
+    }
+    spots
+}
+
+/// The most paths of one call that are looked at: each is asked of the file system. The rest of a longer
+/// list may be any file.
+const PATHS_MAX: usize = 2000;
+
+/// For finding the rules about them.
+pub(super) fn files_of(spots: &[Spot]) -> Files {
+    if spots.iter().any(|spot| spot.open) {
+        return Files::All;
+    }
+    Files::Views(spots.iter().flat_map(|spot| spot.views.iter().cloned()).collect())
+}
+
+/// Whether one of these names a file of the rule. `cwds`: where relative ones start, empty if unknown.
+pub(super) fn names_one_of(rule: &Compiled, spots: &[Spot], cwds: &[PathBuf], call: &Prepared<'_>) -> Hit {
+    let mut best = Hit::No;
+    for spot in spots {
+        let hit = rule.files.iter().map(|list| names_file(list, rule.action, spot, cwds, call));
+        best = best.max(hit.min().unwrap_or(Hit::No));
+        if best == Hit::Yes {
+            break;
         }
     }
     best
 }
 
-/// Where in a word a file's name may begin: `--opt=file`, `-ofile`, `@file`, `if=file`, `HEAD:file`.
-fn starts(word: &Field) -> Vec<usize> {
+/// Where in a word a file's name may stand: `--opt=file`, `-ofile`, `@file`, `if=file`, `HEAD:file`, `file:/x`.
+fn slices(word: &Field) -> Vec<(usize, usize)> {
     let is = |at: usize, wanted: char| word.pieces.get(at) == Some(&Piece::Tok(Tok::Char(wanted)));
+    let end = word.pieces.len();
     let mut starts = match (is(0, '-'), is(1, '-')) {
         (true, true) => Vec::new(),
         (true, false) => vec![2],
         _ => vec![0],
     };
-    starts.extend(
-        (0..word.pieces.len()).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1),
-    );
-    starts.retain(|start| *start < word.pieces.len());
+    starts.extend((0..end).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1));
+    starts.retain(|start| *start < end);
     starts.truncate(STARTS_MAX);
+    let stops = |start: usize| (start + 1..end).find(|at| is(*at, ':') || is(*at, ','));
     starts
+        .iter()
+        .flat_map(|start| [Some((*start, end)), stops(*start).map(|stop| (*start, stop))])
+        .flatten()
+        .collect()
 }
 
 /// The most places in one word that are looked at. A word with more marks is a text, not a list of files.
 const STARTS_MAX: usize = 16;
 
-/// Whether this word is a file of the list.
+/// Whether this is a file of the list.
 pub(super) fn names_file(
     list: &List<PathPattern>,
     action: Action,
-    name: &Field,
+    spot: &Spot,
     cwds: &[PathBuf],
     call: &Prepared<'_>,
 ) -> Hit {
-    // Its text as if it were the file's name: right when it is known, and when a wildcard in it is one in
-    // the pattern too.
-    let relative = !name.text.starts_with('/') && !name.text.starts_with("~/");
-    let folders: &[PathBuf] = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
-    if !name.text.is_empty() && folders.iter().any(|cwd| call.view(&name.text, cwd).fits(list, action)) {
+    let Spot { name, views, open } = spot;
+    if views.iter().any(|view| view.fits(list, action)) {
         return if name.has_unknown() { Hit::Maybe } else { Hit::Yes };
     }
-    let known = name.known().is_some();
-    if known && !(relative && cwds.is_empty()) {
+    if !open {
         return Hit::No;
     }
-    let overlaps = list.positive.iter().map(|pattern| {
-        if name.has_unknown() || known {
-            end_may_match(pattern, name).into()
-        } else {
-            folders.iter().map(|cwd| glob_may_match(pattern, name, cwd, call)).max().unwrap_or(Hit::No)
-        }
+    let starts_unknown = name.has_unknown() || name.known().is_some();
+    let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
+    let overlaps = list.positive.iter().map(|pattern| match starts_unknown {
+        true if end_may_match(pattern, name) => Hit::Maybe,
+        true => Hit::No,
+        false => folders.iter().map(|cwd| glob_may_match(pattern, name, cwd, call)).max().unwrap_or(Hit::No),
     });
-    let best = overlaps.max().unwrap_or(Hit::Maybe);
-    if name.has_unknown() || known { best.min(Hit::Maybe) } else { best }
+    overlaps.max().unwrap_or(Hit::Maybe)
 }
 
 /// For a name whose beginning is unknown: whether its end could be the end of a file of the pattern.
@@ -90,6 +146,9 @@ fn end_may_match(pattern: &PathPattern, name: &Field) -> bool {
         return false;
     }
     let Some((_, globs)) = pattern.parts() else { return true };
+    if matches!(name.pieces.as_slice(), [Piece::Unknown(_)]) {
+        return true;
+    }
     let cut = |piece: &Piece| matches!(piece, Piece::Unknown(_) | Piece::Tok(Tok::Char('/')));
     let from = name.pieces.iter().rposition(cut);
     let starts_unknown = from.is_some_and(|at| matches!(name.pieces[at], Piece::Unknown(_)));

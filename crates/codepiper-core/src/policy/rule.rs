@@ -1,7 +1,7 @@
 //! A rule ready to be held against calls, and the call prepared for it.
 
 use super::paths::{self, PathForms};
-use super::pattern::{List, PathPattern, TextPattern};
+use super::pattern::{From, List, PathPattern, TextPattern};
 use super::{Action, Call};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -50,7 +50,7 @@ pub(super) enum Hit {
     Exact,
 }
 
-impl From<bool> for Hit {
+impl std::convert::From<bool> for Hit {
     fn from(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
     }
@@ -73,9 +73,36 @@ pub(super) struct View {
     both: [PathForms; 2],
     /// With links resolved from the root.
     real: PathForms,
+    /// All forms as seen from all places, a line each: what an index looks in.
+    places: OnceCell<String>,
 }
 
 impl View {
+    pub(super) fn places(&self) -> &str {
+        self.places.get_or_init(|| {
+            let mut places = String::new();
+            let mut seen: Vec<&str> = Vec::new();
+            for form in self.both.iter().chain([&self.real]) {
+                if seen.contains(&form.text()) {
+                    continue;
+                }
+                seen.push(form.text());
+                for from in From::ALL {
+                    if let Some(segments) = form.segments_from(from) {
+                        places.push(from.letter());
+                        for segment in segments {
+                            places.push('/');
+                            // One line a place, whatever a file is called.
+                            places.extend(segment.chars().map(|c| if c == '\n' { '\u{fffd}' } else { c }));
+                        }
+                        places.push('\n');
+                    }
+                }
+            }
+            places
+        })
+    }
+
     /// For deny and ask any form will do, for allow all must.
     pub(super) fn fits(&self, list: &List<PathPattern>, action: Action) -> bool {
         let holds = |path: &PathForms| list.holds(|pattern| pattern.is_match(path));
@@ -117,13 +144,21 @@ impl<'a> Prepared<'a> {
             _ => real.clone(),
         };
         let forms = |path: &Path| PathForms::new(path, &self.cwd, home);
-        let view = std::rc::Rc::new(View { both: [forms(&path), forms(&seen)], real: forms(&real) });
+        let view = std::rc::Rc::new(View {
+            both: [forms(&path), forms(&seen)],
+            real: forms(&real),
+            places: OnceCell::new(),
+        });
         self.views.borrow_mut().insert(path, view.clone());
         view
     }
 
+    pub(super) fn paths_seen(&self) -> usize {
+        self.views.borrow().len()
+    }
+
     /// The arguments that name the call's file.
-    fn files(&self) -> impl Iterator<Item = &'a str> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &'a str> {
         let args = self.call.args;
         FILE_ARGS.iter().filter_map(|name| args.get(name)?.as_str()).filter(|path| !path.is_empty())
     }

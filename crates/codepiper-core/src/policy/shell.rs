@@ -3,12 +3,19 @@
 //! Knows bash and what wraps commands in commands; knows no rules. The law: whatever bash would run is a
 //! part, or the part it hides in says that it is [`unreadable`](Part::unreadable).
 
-mod commands;
-mod expand;
-mod parse;
 mod script;
-mod walk;
+
+mod blocks;
+mod parse;
+mod simple;
 mod words;
+
+mod expand;
+mod walk;
+
+mod commands;
+mod git;
+mod run;
 mod wrappers;
 
 pub(super) use expand::{Field, Piece, Unknown};
@@ -125,7 +132,7 @@ pub(super) fn command_of(tool: &str, args: &serde_json::Value) -> Option<String>
     if !SHELL_TOOLS.contains(&tool) {
         return None;
     }
-    match args.get("command").or_else(|| args.get("cmd"))? {
+    ["command", "cmd"].iter().filter_map(|name| args.get(name)).find_map(|command| match command {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Array(words) => {
             let words: Option<Vec<String>> =
@@ -133,5 +140,5 @@ pub(super) fn command_of(tool: &str, args: &serde_json::Value) -> Option<String>
             words.map(|words| words.join(" "))
         }
         _ => None,
-    }
+    })
 }

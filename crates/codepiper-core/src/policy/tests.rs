@@ -57,10 +57,14 @@ fn rules(lines: &str) -> Vec<Policy> {
 
 /// The rules' answer to a call of a tool.
 fn decide(policies: &[Policy], fallback: Fallback, tool: &str, args: &Value) -> Decision {
+    ask(&RuleBook::compile(policies, fallback).unwrap(), tool, args)
+}
+
+fn ask(book: &RuleBook, tool: &str, args: &Value) -> Decision {
     let session = SessionId::parse("a1b2c3d4").unwrap();
     let call =
         Call { tool, args, cwd: Path::new(CWD), session: &session, home: Some(Path::new(HOME)), real: &real };
-    RuleBook::compile(policies, fallback).unwrap().decide(&call)
+    book.decide(&call)
 }
 
 /// A call in one line: `Read file_path=/ws/x`, `Bash rm x` (the whole rest is the command).

@@ -12,6 +12,7 @@ const FOLDERS_NAMED_MAX: usize = 5;
 pub(super) fn files(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![home(facts)];
     findings.extend(database(facts));
+    findings.extend(env_sets(facts));
     findings.push(socket(facts));
     findings.extend(log(facts));
     findings.extend(leftover_folders(facts));
@@ -100,7 +101,7 @@ fn database(facts: &Facts) -> Vec<Finding> {
             .fix("install the newer codepiper again, or export CODEPIPER_DB_PATH=/another/file"),
         ),
         Content::Whole { .. } if !findings.is_empty() => {}
-        Content::Whole { schema, sessions } => findings.push(finding(
+        Content::Whole { schema, sessions, .. } => findings.push(finding(
             name,
             Level::Ok,
             format!(
@@ -111,6 +112,18 @@ fn database(facts: &Facts) -> Vec<Finding> {
         )),
     }
     findings
+}
+
+fn env_sets(facts: &Facts) -> Option<Finding> {
+    let Content::Whole { env_sets, keyless, .. } = &facts.files.content else { return None };
+    let name = "env sets";
+    let Some(first) = keyless.first() else {
+        let found = format!("{}, with the key", count(*env_sets, "set", "sets"));
+        return (*env_sets > 0).then(|| finding(name, Level::Ok, found));
+    };
+    let names: Vec<&str> = keyless.iter().map(|set| set.name.as_str()).collect();
+    let found = format!("{} cannot be read: {}", names.join(", "), first.why);
+    Some(finding(name, Level::Error, found).fix(first.way_out.clone()))
 }
 
 fn socket(facts: &Facts) -> Finding {

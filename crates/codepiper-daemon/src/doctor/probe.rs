@@ -236,7 +236,7 @@ async fn look_at_files(config: &Config) -> Files {
         async {
             // Folders first: one that is made meanwhile has its row already.
             let folders = folders(sessions_folder.clone()).await;
-            (folders, look_into(config.database.clone()).await)
+            (folders, look_into(config.database.clone(), config.keys_folder()).await)
         },
     );
     Files {
@@ -287,17 +287,18 @@ async fn is_listened(socket: &Path) -> Probed<bool> {
     .await
 }
 
-async fn look_into(database: PathBuf) -> Content {
-    let read = |database: &Path| -> Result<Content, StoreError> {
+async fn look_into(database: PathBuf, keys: PathBuf) -> Content {
+    let read = |database: &Path, keys| -> Result<Content, StoreError> {
         let schema = codepiper_store::verify(database)?.schema;
         let sessions = codepiper_store::session_ids(database)?;
-        Ok(Content::Whole { schema, sessions: sessions.into_iter().collect() })
+        let (env_sets, keyless) = crate::env_sets::look(database, keys)?;
+        Ok(Content::Whole { schema, sessions: sessions.into_iter().collect(), env_sets, keyless })
     };
     let looked = blocking(move || {
         if !fs::metadata(&database).is_ok_and(|facts| facts.is_file() && facts.len() > 0) {
             return Ok(Content::Nothing);
         }
-        Ok(match read(&database) {
+        Ok(match read(&database, keys) {
             Ok(content) => content,
             Err(StoreError::TooNew { found, .. }) => Content::TooNew { schema: found },
             Err(error) if error.is_damage() => Content::Damaged(error.to_string()),

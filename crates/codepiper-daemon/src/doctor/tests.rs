@@ -58,7 +58,12 @@ fn healthy() -> Facts {
             home: seen("/h/.codepiper", Kind::Folder, 0o700),
             database: seen("/h/.codepiper/codepiper.db", Kind::File, 0o600),
             beside_database: vec![seen("/h/.codepiper/codepiper.db-wal", Kind::File, 0o600)],
-            content: Content::Whole { schema: 1, sessions: HashSet::from([id("a1b2c3d4")]) },
+            content: Content::Whole {
+                schema: 1,
+                sessions: HashSet::from([id("a1b2c3d4")]),
+                env_sets: 0,
+                keyless: Vec::new(),
+            },
             socket: seen("/t/s", Kind::Socket, 0o600),
             socket_folder: seen("/t", Kind::Folder, 0o1777),
             socket_listened: Ok(true),
@@ -289,6 +294,28 @@ claude-code note: not installed → npm install -g claude-code",
 }
 
 #[test]
+fn env_sets_need_their_key() {
+    let sets = |of: Vec<Keyless>| {
+        move |facts: &mut Facts| {
+            let Content::Whole { env_sets, keyless, .. } = &mut facts.files.content else {
+                panic!("a database")
+            };
+            (*env_sets, *keyless) = (2, of);
+        }
+    };
+    check(sets(Vec::new()), "");
+    let lost = Keyless {
+        name: "b".into(),
+        why: "the key file `/k` is not there".into(),
+        way_out: "put your copy back".into(),
+    };
+    check(
+        sets(vec![lost]),
+        "env sets error: b cannot be read: the key file `/k` is not there → put your copy back",
+    );
+}
+
+#[test]
 fn what_only_its_owner_may_see_is_guarded() {
     let mode = |mode: u32| Ok(Some(What { kind: Kind::Folder, owner: ME, mode, bytes: 0 }));
     check(
@@ -327,7 +354,10 @@ fn a_database_is_whole_or_the_way_back_is_told() {
     );
     check(
         content(Content::TooNew { schema: 9 }),
-        "database error: /h/.codepiper/codepiper.db was written by a newer codepiper: it has schema 9, this one knows up to 1 → install the newer codepiper again, or export CODEPIPER_DB_PATH=/another/file",
+        &format!(
+            "database error: /h/.codepiper/codepiper.db was written by a newer codepiper: it has schema 9, this one knows up to {} → install the newer codepiper again, or export CODEPIPER_DB_PATH=/another/file",
+            codepiper_store::SCHEMA_VERSION
+        ),
     );
     // A large one that takes longer than we look is not called bad.
     check(

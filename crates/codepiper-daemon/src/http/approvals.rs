@@ -10,7 +10,9 @@ use codepiper_api::approvals::{
 };
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::approval::{ApprovalId, Standing};
+use codepiper_core::gate::Wants;
 use codepiper_store::approvals::{self, ApprovalRow};
+use serde_json::json;
 
 /// Who answered, for the audit. Logins come with the dashboard.
 const BY: &str = "the owner, through the socket";
@@ -67,7 +69,7 @@ pub(super) async fn answer(
         }
     };
     let provider = http.app.providers.find(&handle.known().row.provider)?;
-    handle.answer_approval(provider, &id, &answer, BY).await?;
+    handle.answer_approval(&http.app, provider, &id, &answer, BY).await?;
     Ok(Json(ApprovalBody { approval: find(&http, &id).await? }))
 }
 
@@ -96,7 +98,12 @@ fn view(http: &Http, row: ApprovalRow) -> Result<Approval, Refusal> {
     let asked: Asked =
         serde_json::from_value(row.body).map_err(|error| internal("reading the approval", error))?;
     let session_id = row.id.session().clone();
-    let session_name = http.sessions.find(session_id.as_str()).ok().and_then(|h| h.known().row.name.clone());
+    let handle = http.sessions.find(session_id.as_str()).ok();
+    let session_name = handle.as_ref().and_then(|handle| handle.known().row.name.clone());
+    let is_open = row.standing == Standing::Open && asked.wants == Wants::Permission;
+    let always_rule = handle
+        .filter(|_| is_open)
+        .and_then(|handle| handle.rule_for(&asked, &row.digest).ok().map(|rule| json!(rule)));
     let (closed_by, reach, note) = match asked.closed {
         Some(closed) => (Some(closed.by), Some(closed.reach), closed.note),
         None => (None, None, None),
@@ -112,6 +119,7 @@ fn view(http: &Http, row: ApprovalRow) -> Result<Approval, Refusal> {
         shown: asked.shown,
         why: asked.why,
         agent: asked.agent,
+        always_rule,
         digest: row.digest,
         asked_at: row.asked_at,
         expires_at: row.expires_at,

@@ -3,13 +3,14 @@
 use super::Http;
 use super::error::{Answer, Body, Query};
 use crate::policies::session_gone;
-use crate::sessions::{Command, EndKind, Handle, check_name, check_size};
+use crate::sessions::{Command, EndKind, Handle, check_name, check_shell, check_size};
 use crate::worktrees;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use codepiper_api::sessions::{
-    Attach, CreateSession, Done, Removed, Rename, Resize, Session, SessionBody, SessionList, SessionQuery,
+    Attach, CreateSession, Done, Removed, Rename, Resize, ResumeSession, Session, SessionBody, SessionList,
+    SessionQuery,
 };
 use codepiper_api::{Fault, Refusal};
 use serde::Deserialize;
@@ -81,8 +82,9 @@ pub(super) async fn create(
     // In a task of its own: a client that hangs up must not leave half a session behind.
     let sessions = http.sessions.clone();
     let created = tokio::spawn(async move { sessions.create(request, BY).await }).await;
-    let handle = created.map_err(|error| crate::sessions::internal("creating the session", error))??;
-    Ok((StatusCode::CREATED, body(&http, &handle)))
+    let (handle, notes) =
+        created.map_err(|error| crate::sessions::internal("creating the session", error))??;
+    Ok((StatusCode::CREATED, with_notes(&http, &handle, notes)))
 }
 
 #[derive(Deserialize, Default)]
@@ -141,20 +143,33 @@ async fn end(http: &Http, id: &str, kind: EndKind) -> Answer<Json<Done>> {
     Ok(Json(Done { success: true }))
 }
 
-pub(super) async fn resume(State(http): State<Http>, Path(id): Path<String>) -> Answer<Json<SessionBody>> {
+pub(super) async fn resume(
+    State(http): State<Http>,
+    Path(id): Path<String>,
+    Body(request): Body<ResumeSession>,
+) -> Answer<Json<SessionBody>> {
     let handle = http.sessions.find(&id)?;
-    handle.ask(|reply| Command::Resume { reply }).await?;
-    Ok(body(&http, &handle))
+    check_shell(&request.shell_env)?;
+    handle.ask(|reply| Command::Resume { shell: request.shell_env, reply }).await?;
+    let notes = handle.known().launch_notes.clone();
+    Ok(with_notes(&http, &handle, notes))
 }
 
 /// Live sessions are adopted at the daemon's start, so there is nothing to do for one; an ended one goes on
 /// with its conversation.
-pub(super) async fn recover(State(http): State<Http>, Path(id): Path<String>) -> Answer<Json<SessionBody>> {
+pub(super) async fn recover(
+    State(http): State<Http>,
+    Path(id): Path<String>,
+    Body(request): Body<ResumeSession>,
+) -> Answer<Json<SessionBody>> {
     let handle = http.sessions.find(&id)?;
-    if !handle.known().state().is_live() {
-        handle.ask(|reply| Command::Resume { reply }).await?;
+    check_shell(&request.shell_env)?;
+    if handle.known().state().is_live() {
+        return Ok(body(&http, &handle));
     }
-    Ok(body(&http, &handle))
+    handle.ask(|reply| Command::Resume { shell: request.shell_env, reply }).await?;
+    let notes = handle.known().launch_notes.clone();
+    Ok(with_notes(&http, &handle, notes))
 }
 
 #[derive(Deserialize, Default)]
@@ -223,5 +238,11 @@ pub(super) async fn attach(State(http): State<Http>, Path(id): Path<String>) -> 
 }
 
 fn body(http: &Http, handle: &Handle) -> Json<SessionBody> {
-    Json(SessionBody { session: handle.known().view(&http.app.config) })
+    Json(SessionBody { session: handle.known().view(&http.app.config), notes: Vec::new() })
+}
+
+/// The session after a launch, with what the person should know of it.
+fn with_notes(http: &Http, handle: &Handle, notes: Vec<String>) -> Json<SessionBody> {
+    let Json(body) = body(http, handle);
+    Json(SessionBody { notes, ..body })
 }

@@ -17,7 +17,7 @@ pub use command::{Command, EndKind};
 pub use gates::HookAnswer;
 
 use super::known::Known;
-use super::launch::Folder;
+use super::launch::{self, Folder};
 use super::{OpenChannel, Signal, internal};
 use crate::app::App;
 use crate::terminal::Screen;
@@ -113,6 +113,9 @@ impl Actor {
 
     /// Lives until the session leaves the list or the daemon ends.
     pub(super) async fn run(mut self) {
+        if self.is_placed() {
+            self.masker = launch::masker(&self.app, &self.known).await;
+        }
         self.watch();
         let mut gone = self.wait_for_supervisor();
         let mut watched_supervisor = self.supervisor();
@@ -165,8 +168,11 @@ impl Actor {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Launch { conversation, reply } => self.launch(&conversation, reply).await,
-            Command::Resume { reply } => match self.conversation_to_resume() {
-                Ok(conversation) => self.launch(&conversation, reply).await,
+            Command::Resume { shell, reply } => match self.conversation_to_resume() {
+                Ok(conversation) => match self.folder.update_shell(&shell) {
+                    Ok(()) => self.launch(&conversation, reply).await,
+                    Err(error) => answer(reply, Err(internal("noting the shell's variables", error))),
+                },
                 Err(refusal) => answer(reply, Err(refusal)),
             },
             Command::ProcessGone { launch, reply } => {
@@ -186,6 +192,10 @@ impl Actor {
             Command::HookGone { number } => self.hook_gone(number),
             Command::OpenApproval { number, reply } => {
                 let outcome = self.open_question(number).await;
+                answer(reply, outcome);
+            }
+            Command::AnswerUnderway { number, closing, reply } => {
+                let outcome = self.answer_underway(number, closing).await;
                 answer(reply, outcome);
             }
             Command::CloseApproval { number, closing, reply } => {
@@ -324,6 +334,7 @@ impl Actor {
             self.app.bus.announce(StoredEvent { seq, event });
         }
         self.watches = Watches::default();
+        self.app.policies.forget(&id);
         if let Err(error) = std::fs::remove_dir_all(&self.folder.0)
             && error.kind() != std::io::ErrorKind::NotFound
         {

@@ -1,14 +1,17 @@
 //! Answering a question that waits: by its hook or by the agent's control channel, whichever asked.
 
-use super::{Closed, Closing, Command, Handle, Open};
+use super::{Asked, Closed, Closing, Command, Handle, Open};
+use crate::app::App;
 use crate::codex_channel::ChannelError;
 use codepiper_api::approvals::{AnswerApproval, Word};
 use codepiper_api::{Fault, Refusal};
-use codepiper_core::approval::{ApprovalId, Reach, Standing};
+use codepiper_core::approval::{ApprovalId, Reach, Standing, digest};
 use codepiper_core::gate::{Verdict, Wants};
+use codepiper_core::policy::{Action, Call, Rule, narrowest_rule};
 use codepiper_core::provider::Provider;
 use codepiper_core::provider::codex::requests;
 use serde_json::Value;
+use std::path::Path;
 
 /// What an agent is told when the person said nothing.
 const NO: &str = "the user said no";
@@ -17,6 +20,7 @@ impl Handle {
     /// Answers an open question. Comes back when the answer is stored and on its way to the agent.
     pub async fn answer_approval(
         &self,
+        app: &App,
         provider: &Provider,
         id: &ApprovalId,
         answer: &AnswerApproval,
@@ -26,29 +30,69 @@ impl Handle {
         let open = self.ask(|reply| Command::OpenApproval { number, reply }).await?;
         check(&open, answer)?;
         let verdict = verdict(&open, answer)?;
-        let says = match (&open.channel, open.asked.gate) {
-            (Some(question), _) => {
-                self.answer_on_channel(id, question, answer).await?;
-                String::new()
-            }
-            (None, Some(gate)) => {
-                let says = provider.dialect().answer(gate, &open.call, &verdict);
-                match (says.is_empty(), &verdict) {
-                    // No answer lets the call go on: that is what a yes means where there is no word for it.
-                    (true, Verdict::Allow { .. }) | (false, _) => says,
-                    (true, _) => return Err(only_at_terminal(id)),
-                }
-            }
-            (None, None) => return Err(only_at_terminal(id)),
-        };
         let standing = match (&verdict, answer.decision) {
             (Verdict::Answers { .. }, _) => Standing::Answered,
             (_, Word::Allow) => Standing::Allowed,
             (_, Word::Deny) => Standing::Denied,
         };
+        let rule = match answer.reach {
+            Reach::Once => None,
+            Reach::Session | Reach::Always => Some(self.rule_for(&open.asked, &open.row.digest)?),
+        };
         let closed = Closed { by: by.to_owned(), reach: answer.reach, note: answer.note.clone() };
-        let closing = Closing { standing, closed, says };
-        self.ask(|reply| Command::CloseApproval { number, closing, reply }).await
+        let closing = |says: String| Closing { standing, closed: closed.clone(), says };
+        match (&open.channel, open.asked.gate) {
+            (Some(question), _) => {
+                let closing = closing(String::new());
+                let underway = Some(closing.clone());
+                self.ask(|reply| Command::AnswerUnderway { number, closing: underway, reply }).await?;
+                if let Err(refusal) = self.answer_on_channel(id, question, answer).await {
+                    let withdrawn =
+                        self.ask(|reply| Command::AnswerUnderway { number, closing: None, reply });
+                    let _closed_meanwhile = withdrawn.await;
+                    return Err(refusal);
+                }
+                // The agent took it, and may have told of it first: then it is closed already, with our answer.
+                let _closed_already =
+                    self.ask(|reply| Command::CloseApproval { number, closing, reply }).await;
+            }
+            (None, Some(gate)) => {
+                let says = provider.dialect().answer(gate, &open.call, &verdict);
+                // No word lets the call go on: that is what a yes means where there is none for it.
+                if says.is_empty() && !matches!(verdict, Verdict::Allow { .. }) {
+                    return Err(only_at_terminal(id));
+                }
+                let closing = closing(says);
+                self.ask(|reply| Command::CloseApproval { number, closing, reply }).await?;
+            }
+            (None, None) => return Err(only_at_terminal(id)),
+        }
+        let Some(mut rule) = rule else { return Ok(()) };
+        rule.action = match answer.decision {
+            Word::Allow => Action::Allow,
+            Word::Deny => Action::Deny,
+        };
+        rule.reason = Some(format!("decided by {by} in session {}", self.id));
+        let session = (answer.reach == Reach::Session).then_some(&self.id);
+        app.policies.remember(app, rule, session, open.asked.priority, by).await
+    }
+
+    /// The narrowest rule that decides a call like this one. It is made of what is stored, so no secret gets into it.
+    pub fn rule_for(&self, asked: &Asked, asked_digest: &str) -> Result<Rule, Refusal> {
+        if digest(&asked.tool, &asked.args) != asked_digest {
+            // Masked or cut, it would be the rule of another call.
+            return Err(Refusal::field(
+                "reach",
+                "must be `once`: the call holds a secret, or is too long for a rule",
+            )
+            .hint("`codepiper policy create` writes a rule of your own"));
+        }
+        let known = self.known();
+        let cwd = asked.cwd.as_deref().unwrap_or(Path::new(&known.row.cwd));
+        let real = |path: &Path| path.to_owned();
+        let call =
+            Call { tool: &asked.tool, args: &asked.args, cwd, session: &self.id, home: None, real: &real };
+        Ok(narrowest_rule(&call, Action::Allow))
     }
 
     async fn answer_on_channel(
@@ -59,14 +103,14 @@ impl Handle {
     ) -> Result<(), Refusal> {
         let open = self.channel.borrow().clone();
         let Some(open) = open else { return Err(only_at_terminal(id)) };
-        let verdict = match (answer.decision, answer.reach, &answer.answers) {
-            (Word::Allow, _, Some(answers)) => {
+        let verdict = match (answer.decision, &answer.answers) {
+            (Word::Allow, Some(answers)) => {
                 let first = answers.values().next().and_then(Value::as_str).unwrap_or_default();
                 requests::Verdict::Say(first.to_owned())
             }
-            (Word::Allow, Reach::Once, None) => requests::Verdict::Accept,
-            (Word::Allow, Reach::Session | Reach::Always, None) => requests::Verdict::AcceptForSession,
-            (Word::Deny, _, _) => requests::Verdict::Decline,
+            // How far it reaches is our rule's to say: the agent's own word for it is wider.
+            (Word::Allow, None) => requests::Verdict::Accept,
+            (Word::Deny, _) => requests::Verdict::Decline,
         };
         match open.channel.answer(question, &verdict).await {
             Ok(()) => Ok(()),

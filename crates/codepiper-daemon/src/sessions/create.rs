@@ -5,12 +5,14 @@ use super::actor::{Actor, Approvals, Command, Ends};
 use super::known::{Known, LaunchRecord, Turn};
 use super::launch::{Folder, fresh_uuid, random};
 use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
+use crate::env_sets;
+use crate::workspaces;
 use crate::worktrees;
 use codepiper_api::defaults::SIZE;
-use codepiper_api::sessions::{CreateSession, FormerWorktree, NAME_MAX, ResumeMode};
+use codepiper_api::sessions::{CreateSession, FormerWorktree, NAME_MAX, ResumeMode, SHELL_VARIABLES};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::ids::SessionId;
-use codepiper_core::provider::{Conversation, Provider};
+use codepiper_core::provider::{Conversation, Provider, Sources, Variables};
 use codepiper_core::session::{Standing, State};
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
 use codepiper_store::sessions::SessionRow;
@@ -37,15 +39,32 @@ const ENV_VALUE_MAX: usize = 65_536;
 const ID_ATTEMPTS: usize = 16;
 
 impl Sessions {
-    /// Creates a session and starts it.
-    pub async fn create(&self, request: CreateSession, by: &str) -> Result<Handle, Refusal> {
+    /// Creates a session and starts it; with what the person should know of the start.
+    pub async fn create(
+        &self,
+        mut request: CreateSession,
+        by: &str,
+    ) -> Result<(Handle, Vec<String>), Refusal> {
+        let filled = workspaces::fill(&self.app, &mut request).await?;
         let provider = self.app.providers.find(&request.provider)?.clone();
         let cwd = check(&request)?;
         check_capabilities(&provider, &request)?;
         let conversation = self.conversation(&provider, &request)?;
-        // The most common mistake is told before anything is made.
-        let path = request.env.get("PATH").or_else(|| self.app.config.environment.get("PATH"));
-        self.app.providers.require(&provider, path.map(String::as_str))?;
+        let mut env_sets = filled.as_ref().map(|filled| filled.env_sets.clone()).unwrap_or_default();
+        for set in env_sets::resolve(&self.app, &request.env_set_ids).await? {
+            env_sets.retain(|known| known.id != set.id);
+            env_sets.push(set);
+        }
+        // The most common mistakes are told before anything is made.
+        let sources = Sources {
+            daemon: self.app.config.environment.clone(),
+            shell: request.shell_env.clone(),
+            sets: env_sets::variables(&self.app, &env_sets).await?,
+            given: request.env.clone(),
+            ..Sources::default()
+        };
+        self.app.providers.require(&provider, sources.last("PATH").map(String::as_str))?;
+        drop(sources);
 
         let id = self.free_id()?;
         crate::policies::attach_at_start(&self.app, &id, &request.policy_set_ids).await?;
@@ -54,7 +73,13 @@ impl Sessions {
             None => None,
         };
         let cwd = worktree.as_ref().map_or(cwd, |worktree| worktree.cwd.clone());
-        let known = self.known(id, &provider, &request, &cwd, &conversation, &worktree)?;
+        let mut notes = Vec::new();
+        let mut known = self.known(id, &provider, &request, &cwd, &conversation, &worktree)?;
+        known.launch.env_sets = env_sets;
+        if let Some(filled) = filled {
+            known.launch.workspace = Some(filled.workspace);
+            notes = filled.notes;
+        }
         let outcome = self.place(known, &provider, &request, conversation, by).await;
         if outcome.is_err()
             && let Some(worktree) = &worktree
@@ -62,7 +87,9 @@ impl Sessions {
             let removal = worktrees::remove_if_safe(worktree).await;
             tracing::info!(?removal, "took back the worktree of a failed start");
         }
-        outcome
+        let handle = outcome?;
+        notes.extend(handle.known().launch_notes.iter().cloned());
+        Ok((handle, notes))
     }
 
     async fn place(
@@ -75,7 +102,9 @@ impl Sessions {
     ) -> Result<Handle, Refusal> {
         let id = known.row.id.clone();
         let folder = Folder(self.app.config.session_folder(&id));
-        folder.create(&request.env).map_err(|error| internal("making the session's folder", error))?;
+        folder
+            .create(&request.env, &request.shell_env)
+            .map_err(|error| internal("making the session's folder", error))?;
         let stored = self.insert(&known, by).await;
         if let Err(refusal) = stored {
             remove_folder(&folder.0);
@@ -176,6 +205,8 @@ impl Sessions {
             dangerous: request.dangerous_mode,
             model: request.model.clone(),
             worktree: worktree.as_ref().map(|worktree| json!(worktree)),
+            env_sets: Vec::new(),
+            workspace: None,
             origin: origin.into(),
             parent,
             was_prompted: !matches!(conversation, Conversation::New { .. }),
@@ -197,7 +228,15 @@ impl Sessions {
             created_at: now,
             updated_at: now,
         };
-        Ok(Known { row, launch, process: None, input_is_dirty: false, status_line: None, turn: Turn::Over })
+        Ok(Known {
+            row,
+            launch,
+            process: None,
+            input_is_dirty: false,
+            status_line: None,
+            turn: Turn::Over,
+            launch_notes: Vec::new(),
+        })
     }
 
     /// A conversation that goes on keeps its model, and its agent does not say it again.
@@ -381,6 +420,7 @@ fn check(request: &CreateSession) -> Result<PathBuf, Refusal> {
             return Err(Refusal::field("env", format_args!("`{name}` is longer than {ENV_VALUE_MAX} bytes")));
         }
     }
+    check_shell(&request.shell_env)?;
     if let Some(model) = &request.model
         && !is_model(model)
     {
@@ -388,6 +428,21 @@ fn check(request: &CreateSession) -> Result<PathBuf, Refusal> {
     }
     check_size(request.cols.unwrap_or(SIZE.0), request.rows.unwrap_or(SIZE.1))?;
     Ok(cwd.to_owned())
+}
+
+/// What a start may take from the shell it is typed in.
+pub fn check_shell(variables: &Variables) -> Result<(), Refusal> {
+    for (name, value) in variables {
+        if !SHELL_VARIABLES.contains(&name.as_str()) {
+            let rule = format!("takes {} only, and `{name}` is none of them", SHELL_VARIABLES.join(", "));
+            return Err(Refusal::field("shellEnv", rule).hint("`env` is for other variables"));
+        }
+        if value.len() > ENV_VALUE_MAX || value.contains('\0') {
+            let rule = format!("has a value for `{name}` that is longer than {ENV_VALUE_MAX} bytes");
+            return Err(Refusal::field("shellEnv", rule));
+        }
+    }
+    Ok(())
 }
 
 /// A name a session may have.

@@ -1,6 +1,8 @@
 //! What is known of a session: its row with the JSON columns understood, and how clients see it.
 
 use crate::config::Config;
+use crate::env_sets::EnvSetRef;
+use crate::workspaces::WorkspaceRef;
 use codepiper_api::sessions::Session;
 use codepiper_core::launch::ProcessRef;
 use codepiper_core::provider::Billing;
@@ -25,6 +27,8 @@ pub struct Known {
     pub status_line: Option<Value>,
     /// The turn that the agent is in.
     pub turn: Turn,
+    /// What the person should know of the last launch.
+    pub launch_notes: Vec<String>,
 }
 
 /// Whether the agent is in a turn, as far as it told.
@@ -53,6 +57,12 @@ pub struct LaunchRecord {
     pub dangerous: bool,
     /// The model asked for.
     pub model: Option<String>,
+    /// Env sets, in their order; their values are looked up at each launch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) env_sets: Vec<EnvSetRef>,
+    /// The workspace it was started in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workspace: Option<WorkspaceRef>,
     /// The worktree made for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worktree: Option<Value>,
@@ -121,7 +131,15 @@ impl Known {
             State::Running | State::Waiting(_) => Turn::On,
             State::Starting | State::Idle | State::Stopped { .. } | State::Crashed { .. } => Turn::Over,
         };
-        Ok(Self { row, launch, process, input_is_dirty: false, status_line: None, turn })
+        Ok(Self {
+            row,
+            launch,
+            process,
+            input_is_dirty: false,
+            status_line: None,
+            turn,
+            launch_notes: Vec::new(),
+        })
     }
 
     /// The row to store.
@@ -186,8 +204,15 @@ impl Known {
 
     /// Laid out as in the original, for its clients.
     fn metadata(&self) -> Value {
+        let env_sets: Vec<_> = self.launch.env_sets.iter().map(|set| &set.id).collect();
+        let names: Vec<_> = self.launch.env_sets.iter().map(|set| &set.name).collect();
         let mut metadata = json!({
-            "launch": { "args": self.launch.args, "billingMode": self.launch.billing_mode, "envSetIds": [] },
+            "launch": {
+                "args": self.launch.args,
+                "billingMode": self.launch.billing_mode,
+                "envSetIds": env_sets,
+                "envSetNames": names,
+            },
             "providerSession": {
                 "id": self.row.provider_session,
                 "mode": if self.launch.origin == "codepiper" { "new" } else { self.launch.origin.as_str() },
@@ -198,6 +223,9 @@ impl Known {
             },
             "security": { "dangerousMode": self.launch.dangerous },
         });
+        if let Some(workspace) = &self.launch.workspace {
+            metadata["workspace"] = json!(workspace);
+        }
         if let Some(worktree) = &self.launch.worktree {
             metadata["worktree"] = worktree.clone();
         }

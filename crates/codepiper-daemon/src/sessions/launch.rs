@@ -3,17 +3,22 @@
 use super::internal;
 use super::known::{Known, PaneRecord, ProcessRecord, Secret};
 use crate::app::App;
+use crate::env_sets;
 use crate::pane::{NEW_PROCESS, write_launch_file};
+use crate::policies::write_rules;
 use crate::providers::version_numbers;
+use crate::settings;
 use codepiper_api::defaults::{
     HOOK_SECRET_VARIABLE, HOOK_SESSION_VARIABLE, HOOK_SOCKET_VARIABLE, HOOK_SPOOL_VARIABLE,
 };
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::launch::{CompanionFile, LaunchFile};
-use codepiper_core::provider::{Conversation, Launch, session_environment};
+use codepiper_core::masking::{Masker, is_secret_name};
+use codepiper_core::provider::{
+    Conversation, Launch, SSH_AGENT, Sources, Variables, environment_notes, session_environment,
+};
 use codepiper_tmux::{NewSession, Pane};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -41,23 +46,43 @@ impl Folder {
     fn environment(&self) -> PathBuf {
         self.0.join("environment.json")
     }
+    fn shell(&self) -> PathBuf {
+        self.0.join("shell.json")
+    }
 
     /// Makes the folder and what is in it, owner-only from the start.
-    pub(super) fn create(&self, given: &BTreeMap<String, String>) -> io::Result<()> {
+    pub(super) fn create(&self, given: &Variables, shell: &Variables) -> io::Result<()> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         for folder in [self.recording(), self.spool(), self.images()] {
             builder.create(folder)?;
         }
-        write_owner_only(&self.environment(), &serde_json::to_vec(given)?)
+        write_owner_only(&self.environment(), &serde_json::to_vec(given)?)?;
+        write_owner_only(&self.shell(), &serde_json::to_vec(shell)?)
     }
 
-    fn given(&self) -> io::Result<Vec<(String, String)>> {
-        match fs::read(self.environment()) {
-            Ok(bytes) => Ok(serde_json::from_slice::<BTreeMap<_, _>>(&bytes)?.into_iter().collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
+    /// Removes a launch file that nobody will read any more: it holds the environment, and must not stay.
+    pub(super) fn forget_launch(&self) {
+        if let Err(error) = fs::remove_file(self.launch_file())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %self.0.display(), "a launch file stays behind");
         }
+    }
+
+    /// Notes what the shell has in which a resume was typed; what it does not say stays.
+    pub(super) fn update_shell(&self, shell: &Variables) -> io::Result<()> {
+        let mut all = read_variables(&self.shell())?;
+        all.extend(shell.clone());
+        write_owner_only(&self.shell(), &serde_json::to_vec(&all)?)
+    }
+}
+
+fn read_variables(path: &Path) -> io::Result<Variables> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Variables::new()),
+        Err(error) => Err(error),
     }
 }
 
@@ -69,6 +94,8 @@ pub(super) struct Prepared {
     pub(super) provider_session: Option<String>,
     /// Whether the agent is there as soon as its pane is.
     pub(super) is_quick: bool,
+    /// What the person should know of this launch.
+    pub(super) notes: Vec<String>,
     argv: Vec<String>,
     pipe: String,
 }
@@ -82,24 +109,24 @@ pub(super) async fn prepare(
     let row = &known.row;
     let provider = app.providers.find(&row.provider)?;
     let folder = Folder(app.config.session_folder(&row.id));
-    let given = folder.given().map_err(|error| internal("reading the session's environment", error))?;
-    let path = given
-        .iter()
-        .find(|(name, _)| name == "PATH")
-        .map(|(_, value)| value.clone())
-        .or_else(|| app.config.environment.get("PATH").cloned());
-    let program = app.providers.require(provider, path.as_deref())?;
+    let unread = |error: io::Error| internal("reading the session's environment", error);
+    let mut sources = Sources {
+        daemon: app.config.environment.clone(),
+        shell: read_variables(&folder.shell()).map_err(unread)?,
+        sets: env_sets::variables(app, &known.launch.env_sets).await?,
+        given: read_variables(&folder.environment()).map_err(unread)?,
+        launch: Variables::new(),
+        withholds_ssh_agent: settings::get(app, settings::FORWARD_SSH_AUTH_SOCK).await == json!(false),
+    };
+    forget_gone_ssh_agent(&mut sources.shell);
+    let billing = known.launch.billing_mode;
+    let notes = environment_notes(&provider.definition, billing, &sources);
+    let program = app.providers.require(provider, sources.last("PATH").map(String::as_str))?;
     let version = match provider.capabilities().native_hooks {
         true => app.providers.version(&program).await,
         false => None,
     };
-    let environment = session_environment(
-        &provider.definition,
-        known.launch.billing_mode,
-        app.config.environment.clone().into_iter(),
-        &given,
-        &[],
-    );
+    let environment = session_environment(&provider.definition, billing, &sources);
     let settings =
         provider.dialect().settings_files(&|name| environment.get(name).cloned(), Path::new(&row.cwd));
     let settings: Vec<Value> = settings.iter().filter_map(|path| read_settings(path)).collect();
@@ -118,20 +145,14 @@ pub(super) async fn prepare(
     let mark = fresh(16);
     let secret = fresh(32);
     let text = |path: &Path| path.display().to_string();
-    let mut last = plan.environment.clone();
-    last.extend([
+    sources.launch = plan.environment.iter().cloned().collect();
+    sources.launch.extend([
         (HOOK_SOCKET_VARIABLE.to_owned(), text(&app.config.socket)),
         (HOOK_SESSION_VARIABLE.to_owned(), row.id.to_string()),
         (HOOK_SECRET_VARIABLE.to_owned(), secret.clone()),
         (HOOK_SPOOL_VARIABLE.to_owned(), text(&folder.spool())),
     ]);
-    let environment = session_environment(
-        &provider.definition,
-        known.launch.billing_mode,
-        app.config.environment.clone().into_iter(),
-        &given,
-        &last,
-    );
+    let environment = session_environment(&provider.definition, billing, &sources);
     let lookup = |name: &str| environment.get(name).cloned();
     let record = ProcessRecord {
         launch: mark.clone(),
@@ -175,15 +196,39 @@ pub(super) async fn prepare(
         write_launch_file(&folder.launch_file(), &launch)
     };
     write().map_err(|error| internal("writing the launch files", error))?;
+    // Before the first hook can come.
+    write_rules(app, known);
     let codepiper = text(&app.config.codepiper);
     let pipe = format!("{} {NEW_PROCESS}", pipe_command(app, known));
     Ok(Prepared {
         record,
         provider_session: plan.provider_session,
         is_quick,
+        notes,
         argv: vec![codepiper, "pane-supervise".into(), text(&folder.launch_file())],
         pipe,
     })
+}
+
+/// What knows the secrets of a session: its env sets, the credentials of its provider, what was given under a name that
+/// says so, and what its hooks prove themselves with.
+pub(super) async fn masker(app: &App, known: &Known) -> Masker {
+    let folder = Folder(app.config.session_folder(&known.row.id));
+    let sets = env_sets::variables(app, &known.launch.env_sets).await.unwrap_or_else(|refusal| {
+        tracing::warn!(%refusal, session = %known.row.id, "values of an env set are not known to the masking");
+        Vec::new()
+    });
+    let given = read_variables(&folder.environment()).unwrap_or_default();
+    let provider = app.providers.find(&known.row.provider);
+    let is_credential = |name: &String| {
+        is_secret_name(name)
+            || provider.as_ref().is_ok_and(|provider| provider.definition.is_credential(name))
+    };
+    let named = app.config.environment.iter().chain(given.iter()).filter(|(name, _)| is_credential(name));
+    let values = named.map(|(_, value)| value.clone());
+    let of_sets = sets.into_iter().flat_map(|(_, set)| set.into_values());
+    let secret = known.process.as_ref().map(|process| process.secret.0.clone());
+    Masker::new(values.chain(of_sets).chain(secret))
 }
 
 /// The shell command that records a pane, for panes whose recorder was lost.
@@ -222,7 +267,18 @@ pub(super) async fn start(app: &App, known: &Known, prepared: &Prepared) -> Resu
             app.tmux.create(&new).await
         }
     };
+    if pane.is_err() {
+        Folder(app.config.session_folder(&known.row.id)).forget_launch();
+    }
     pane.map(|pane| PaneRecord { id: pane.id, server: pane.server }).map_err(failed)
+}
+
+/// An SSH agent of an earlier login goes with that login: what the daemon has may still be there.
+fn forget_gone_ssh_agent(shell: &mut Variables) {
+    let is_gone = shell.get(SSH_AGENT[0]).is_some_and(|socket| !Path::new(socket).exists());
+    if is_gone {
+        shell.retain(|name, _| !SSH_AGENT.contains(&name.as_str()));
+    }
 }
 
 /// A settings file of the person; one that cannot be read has no say here, and the agent tells of it.
@@ -258,7 +314,7 @@ pub(super) fn fresh_uuid() -> String {
 }
 
 /// Random bytes of the system. Without them there would be no secret to go on with.
-pub(super) fn random(bytes: usize) -> Vec<u8> {
+pub(crate) fn random(bytes: usize) -> Vec<u8> {
     let mut buffer = vec![0; bytes];
     fs::File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut buffer))

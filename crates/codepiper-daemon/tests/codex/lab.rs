@@ -3,7 +3,8 @@
 use super::model;
 use codepiper_core::ids::SessionId;
 use codepiper_core::provider::{
-    Approval, ChannelMessage, Conversation, Launch, Plan, Provider, Told, built_in, session_environment,
+    Approval, ChannelMessage, Conversation, Launch, Plan, Provider, Sources, Told, built_in,
+    session_environment,
 };
 use codepiper_daemon::codex_channel::CodexChannel;
 use std::collections::BTreeMap;
@@ -72,9 +73,9 @@ impl Lab {
             ("STUB_KEY", "dummy".into()),
             ("CODEPIPER_SESSION", "a1b2c3d4".into()),
         ];
-        let given: Vec<_> = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let environment =
-            session_environment(&codex().definition, Default::default(), std::iter::empty(), &given, &[]);
+        let given = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let sources = Sources { given, ..Sources::default() };
+        let environment = session_environment(&codex().definition, Default::default(), &sources);
         Self { folder, environment }
     }
 

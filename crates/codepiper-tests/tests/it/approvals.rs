@@ -274,3 +274,71 @@ async fn an_entry_that_was_changed_is_found() {
     assert_eq!(found.status.code(), Some(5), "{said}");
     assert!(said.contains("does not hold from entry 2 on"), "{said}");
 }
+
+async fn answer(lab: &Lab, approval: &Value, body: Value) {
+    lab.ok("POST", &format!("/approvals/{}/answer", id_of(approval)), body).await;
+}
+
+#[tokio::test]
+async fn an_answer_for_good_is_a_rule_for_exactly_that_call() {
+    let lab = Lab::start().await;
+    let (id, approval) = asking(&lab, "RUN: touch a*.txt").await;
+    assert_eq!(approval["alwaysRule"]["args"]["command"], r"touch a\*.txt");
+    let refused = lab.run(["approvals", "allow", &id, "--always"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("would write a rule"), "{refused:?}");
+    lab.cli(["approvals", "allow", &id, "--always", "--yes"]);
+    lab.wait_for_state(&id, "idle").await;
+
+    // Nobody is asked for the same again, in another session neither; for anything else as before.
+    lab.turn(&id, "RUN: touch a*.txt").await;
+    let other = lab.demo().await;
+    lab.wait_for_state(&other, "idle").await;
+    lab.turn(&other, "RUN: touch a*.txt").await;
+    lab.send(&other, "RUN: touch ab.txt").await;
+    let opened = lab.wait_for_event(&other, 0, |event| event["type"] == "approval-opened").await;
+    assert_eq!(opened["payload"]["shown"], json!(["touch ab.txt"]));
+    let opened = |events: Vec<Value>| events.iter().filter(|e| e["type"] == "approval-opened").count();
+    assert_eq!((opened(lab.events(&id).await), opened(lab.events(&other).await)), (1, 1));
+}
+
+#[tokio::test]
+async fn an_answer_for_the_session_is_for_no_other() {
+    let lab = Lab::start().await;
+    let (id, approval) = asking(&lab, "RUN: touch own.txt").await;
+    answer(&lab, &approval, json!({ "decision": "allow", "reach": "session" })).await;
+    lab.wait_for_state(&id, "idle").await;
+    lab.turn(&id, "RUN: touch own.txt").await;
+    asking(&lab, "RUN: touch own.txt").await;
+}
+
+#[tokio::test]
+async fn what_is_denied_stays_denied_when_the_daemon_is_gone() {
+    let lab = Lab::start().await;
+    let (id, approval) = asking(&lab, "RUN: touch gone.txt").await;
+    answer(&lab, &approval, json!({ "decision": "deny", "reach": "session" })).await;
+    lab.wait_for_state(&id, "idle").await;
+    lab.kill_daemon();
+    let pane = format!("=codepiper-{id}:");
+    let shows = |text: &str| lab.screen(&id).contains(text);
+    let patience = std::time::Instant::now();
+    lab.tmux(["send-keys", "-t", &pane, "-l", "RUN: touch gone.txt"]);
+    lab.tmux(["send-keys", "-t", &pane, "Enter"]);
+    while !shows("Denied") && !shows("CodePiper: decided by") {
+        assert!(patience.elapsed().as_secs() < 30, "no refusal:\n{}", lab.screen(&id));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // a screen, and no daemon to tell of it
+    }
+    assert!(!lab.project().join("gone.txt").exists());
+    // What no rule says anything about is asked as ever, by the agent itself.
+    lab.tmux(["send-keys", "-t", &pane, "-l", "RUN: touch asked.txt"]);
+    lab.tmux(["send-keys", "-t", &pane, "Enter"]);
+    while !shows("1. Yes") {
+        assert!(patience.elapsed().as_secs() < 30, "no question:\n{}", lab.screen(&id));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // as above
+    }
+    lab.start_daemon();
+    lab.wait_for_event(&id, 0, |event| event["payload"]["codepiperStandIn"]["verdict"]["says"] == "deny")
+        .await;
+    let page = lab.ok("GET", &format!("/audit?session={id}&decision=deny"), Value::Null).await;
+    let by = &page["entries"].as_array().unwrap().last().unwrap()["body"]["by"];
+    assert_eq!(by["snapshot"]["policy"], format!("{id}-approved-0"), "{page}");
+}

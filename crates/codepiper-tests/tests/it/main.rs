@@ -2,9 +2,11 @@
 
 mod approvals;
 mod doctor;
+mod env_sets;
 mod faults;
 mod policies;
 mod providers;
 mod sessions;
 mod survival;
 mod upkeep;
+mod workspaces;

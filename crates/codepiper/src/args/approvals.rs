@@ -69,6 +69,9 @@ Examples:
         /// For the same call again in every session: writes the narrowest rule.
         #[arg(long)]
         always: bool,
+        /// Write the rule without showing it first.
+        #[arg(short, long)]
+        yes: bool,
         #[command(flatten)]
         format: Format,
     },

@@ -116,7 +116,8 @@ pub(crate) struct BackupArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The daemon must be stopped to restore; the database that was there is kept beside the new one.
+The daemon must be stopped to restore; the database that was there is kept beside the new one. The keys of env \
+sets are in no backup: they are files below ~/.codepiper/keys, to be copied apart from it.
 
 Examples:
   codepiper restore codepiper.db --verify

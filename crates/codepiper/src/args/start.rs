@@ -15,6 +15,8 @@ Examples:
   codepiper start -p claude-code --fork a1b2c3d4
   codepiper start -p claude-code --policy-set careful
   codepiper start -p claude-code --env LOG=debug --env NPM_TOKEN
+  codepiper start -p claude-code -d ~/project --env-set my-api-keys
+  codepiper start --workspace my-app
   codepiper start -p claude-code -d ~/project -- --verbose")]
 pub(crate) struct StartArgs {
     /// The agent: claude-code, codex, demo, … (`codepiper providers` lists them).
@@ -56,6 +58,12 @@ pub(crate) struct StartArgs {
     /// A variable for the agent. Without `=VALUE` it is taken from here, so that a secret is never typed.
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) variables: Vec<(String, Option<String>)>,
+    /// An env set for the agent, by name or id; later ones win, and --env wins over them.
+    #[arg(long = "env-set", value_name = "NAME")]
+    pub(crate) env_sets: Vec<String>,
+    /// A workspace, by name or id: its folder and its defaults are taken where nothing else is said.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workspace: Option<String>,
     /// A policy set for it, besides the default one. Can be repeated.
     #[arg(long = "policy-set", value_name = "SET")]
     pub(crate) policy_sets: Vec<String>,
@@ -88,7 +96,7 @@ impl From<BillingMode> for Billing {
 }
 
 /// `NAME=VALUE`, or `NAME` for the value it has here.
-fn variable(text: &str) -> Result<(String, Option<String>), String> {
+pub(super) fn variable(text: &str) -> Result<(String, Option<String>), String> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),

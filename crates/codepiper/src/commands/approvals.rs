@@ -14,6 +14,7 @@ use codepiper_core::gate::Wants;
 use hyper::Method;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use std::io::IsTerminal;
 
 pub(super) async fn run(args: ApprovalsArgs, daemon: &Client) -> Result<(), Refusal> {
     let json = |format: crate::args::Format| format.json() || args.format.json();
@@ -30,13 +31,16 @@ pub(super) async fn run(args: ApprovalsArgs, daemon: &Client) -> Result<(), Refu
                 false => output::print(&details(&approval, Page::stdout(), Timestamp::now())),
             }
         }
-        Some(ApprovalsCommand::Allow { id, session, always, format }) => {
+        Some(ApprovalsCommand::Allow { id, session, always, yes, format }) => {
             let reach = match (session, always) {
                 (_, true) => Reach::Always,
                 (true, _) => Reach::Session,
                 _ => Reach::Once,
             };
             let approval = find(daemon, &id).await?;
+            if reach != Reach::Once && !yes {
+                confirm_rule(&approval, reach)?;
+            }
             let answer = AnswerApproval { reach, ..plain(&approval, Word::Allow) };
             tell(send(daemon, &approval, &answer).await?, json(format))
         }
@@ -78,6 +82,33 @@ async fn find(daemon: &Client, id: &str) -> Result<Approval, Refusal> {
             Err(Refusal::new(Fault::Ambiguous, format!("{several} approvals wait in session `{id}`"))
                 .hint(format!("say which: {}", ids.join(", "))))
         }
+    }
+}
+
+/// Shows the rule that would be written, and asks.
+fn confirm_rule(approval: &Approval, reach: Reach) -> Result<(), Refusal> {
+    let Some(rule) = &approval.always_rule else {
+        let refusal = format!(
+            "no rule can be made of approval {}: the call holds a secret, or is too long",
+            approval.id
+        );
+        return Err(
+            Refusal::new(Fault::Conflict, refusal).hint("without --session and --always it is allowed once")
+        );
+    };
+    let shown = serde_json::to_string(rule).map_err(|error| broken(error.to_string()))?;
+    if !std::io::stdin().is_terminal() {
+        return Err(Refusal::new(Fault::Usage, format!("this would write a rule: {shown}"))
+            .hint("--yes writes it without a question"));
+    }
+    let whom = if reach == Reach::Always { "every session" } else { "this session" };
+    output::say(&format!("a rule for {whom}:\n  {}", text::visible(&shown)));
+    eprint!("write it? [y/N] ");
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    match read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes") {
+        true => Ok(()),
+        false => Err(Refusal::new(Fault::Conflict, "nothing was answered and no rule was written")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `codepiper recover`
 
-use super::called;
+use super::{called, resume_request};
 use crate::args::OneSession;
 use crate::client::{Client, Route};
 use crate::output;
@@ -10,7 +10,8 @@ use hyper::Method;
 
 pub(super) async fn run(args: &OneSession, daemon: &Client) -> Result<(), Refusal> {
     let route = Route::session(&args.id, "/recover");
-    let SessionBody { session } = daemon.call(Method::POST, route, &()).await?;
+    let SessionBody { session, notes } = daemon.call(Method::POST, route, &resume_request()).await?;
+    notes.iter().for_each(|note| output::note(note));
     if args.format.json() {
         return output::print_json(&session);
     }

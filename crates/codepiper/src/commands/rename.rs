@@ -10,7 +10,7 @@ use hyper::Method;
 pub(super) async fn run(args: RenameArgs, daemon: &Client) -> Result<(), Refusal> {
     let name = args.name.filter(|_| !args.clear);
     let route = Route::session(&args.id, "/name");
-    let SessionBody { session } = daemon.call(Method::PUT, route, &Rename { name }).await?;
+    let SessionBody { session, .. } = daemon.call(Method::PUT, route, &Rename { name }).await?;
     if args.format.json() {
         return output::print_json(&session);
     }

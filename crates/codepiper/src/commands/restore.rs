@@ -8,10 +8,21 @@ use codepiper_daemon::control;
 use std::path::PathBuf;
 
 pub(super) fn run(args: &RestoreArgs, socket: Option<PathBuf>) -> Result<(), Refusal> {
-    let (backup, kept) = match args.verify {
-        true => (control::verify_backup(&args.file)?, None),
-        false => control::restore(&args.file, &super::daemon::config(socket)?)?,
+    let config = super::daemon::config(socket);
+    let (backup, kept) = match (args.verify, &config) {
+        (true, _) => (control::verify_backup(&args.file)?, None),
+        (false, Ok(config)) => control::restore(&args.file, config)?,
+        (false, Err(refusal)) => return Err(refusal.clone()),
     };
+    let keyless = config.map(|config| control::env_sets_without_key(&args.file, &config)).unwrap_or_default();
+    if let Some((_, why)) = keyless.first() {
+        let names: Vec<String> = keyless.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let what = if names.len() == 1 { "env set" } else { "env sets" };
+        output::warn(&crate::text::visible(&format!(
+            "{what} {} cannot be read here: {why}; a backup has no key in it, so put your copy of that file there",
+            names.join(", ")
+        )));
+    }
     if args.format.json() {
         return output::print_json(&backup);
     }

@@ -23,7 +23,7 @@ pub(super) async fn run(args: SessionsArgs, daemon: &Client) -> Result<(), Refus
     let page = Page::stdout();
     let home = std::env::var("HOME").ok();
     if let Some(id) = id {
-        let SessionBody { session } = daemon.get(Route::session(&id, "")).await?;
+        let SessionBody { session, .. } = daemon.get(Route::session(&id, "")).await?;
         return match json {
             true => output::print_json(&session),
             false => output::print(&details(&session, Timestamp::now(), home.as_deref()).render(page)),

@@ -1,13 +1,13 @@
 //! `codepiper start`
 
-use super::{absolute, called};
+use super::{absolute, called, of_this_shell};
 use crate::args::StartArgs;
 use crate::client::{Client, Route};
 use crate::output::{self, Page, Style, with_tilde};
 use codepiper_api::Refusal;
 use codepiper_api::providers::ProviderList;
 use codepiper_api::sessions::{
-    CreateSession, ProviderResume, ResumeMode, Session, SessionBody, WorktreeRequest,
+    CreateSession, ProviderResume, ResumeMode, SHELL_VARIABLES, Session, SessionBody, WorktreeRequest,
 };
 use codepiper_core::provider;
 use hyper::Method;
@@ -15,11 +15,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(super) async fn run(args: StartArgs, daemon: &Client) -> Result<(), Refusal> {
-    let Some(provider) = args.provider.clone() else { return Err(no_provider(daemon).await) };
+    let provider = match (args.provider.clone(), &args.workspace) {
+        (Some(provider), _) => provider,
+        (None, Some(_)) => String::new(), // the workspace's own
+        (None, None) => return Err(no_provider(daemon).await),
+    };
     let json = args.format.json();
     let dangerous = args.dangerous;
     let request = request(provider, args, &|name| std::env::var(name).ok())?;
-    let SessionBody { session } = daemon.call(Method::POST, Route::new("/sessions"), &request).await?;
+    let SessionBody { session, notes } = daemon.call(Method::POST, Route::new("/sessions"), &request).await?;
+    notes.iter().for_each(|note| output::note(note));
     if dangerous {
         output::warn("the agent asks for no permission: it may do whatever you may");
     }
@@ -49,9 +54,15 @@ fn request(
         .map(|(provider_session_id, mode)| ProviderResume { provider_session_id, mode });
     Ok(CreateSession {
         provider,
-        cwd: absolute(args.dir.as_deref().unwrap_or(Path::new(".")))?,
+        cwd: match (&args.dir, &args.workspace) {
+            (None, Some(_)) => String::new(), // the workspace's own
+            (dir, _) => absolute(dir.as_deref().unwrap_or(Path::new(".")))?,
+        },
         name: args.name,
         env: environment(args.variables, here)?,
+        shell_env: of_this_shell(&SHELL_VARIABLES, here),
+        env_set_ids: args.env_sets,
+        workspace_id: args.workspace,
         args: args.args,
         billing_mode: args.billing.map(Into::into),
         dangerous_mode: args.dangerous,
@@ -64,16 +75,12 @@ fn request(
     })
 }
 
-/// The variables asked for, and the PATH of this shell: the agent that is found here is the one to start,
-/// whatever PATH the daemon was started with.
+/// The variables asked for.
 fn environment(
     variables: Vec<(String, Option<String>)>,
     here: &dyn Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, Refusal> {
     let mut environment = BTreeMap::new();
-    if let Some(path) = here("PATH") {
-        environment.insert("PATH".to_owned(), path);
-    }
     for (name, value) in variables {
         let value = value.or_else(|| here(&name)).ok_or_else(|| {
             Refusal::field("env", format!("names {name}, which is not set here"))
@@ -141,7 +148,8 @@ mod tests {
         let Ok(Cli { command: Some(Command::Start(args)), .. }) = Cli::try_parse_from(line.split(' ')) else {
             panic!("`{line}` is no start")
         };
-        let here = |name: &str| (name != "UNSET").then(|| format!("{name} of here"));
+        let here =
+            |name: &str| (name != "UNSET" && name != "SSH_AGENT_PID").then(|| format!("{name} of here"));
         match request(args.provider.clone().unwrap_or_default(), args, &here) {
             Ok(request) => serde_json::to_value(request).unwrap(),
             Err(refusal) => json!(refusal.error),
@@ -155,14 +163,19 @@ mod tests {
             let got = asked(format!("{start} {options}").trim_end());
             assert_eq!(got[field], expected, "for {options:?}: {got}");
         };
-        assert_eq!(asked(start), json!({"provider": "demo", "cwd": "/w", "env": {"PATH": "PATH of here"}}));
+        let shell = json!({"PATH": "PATH of here", "SSH_AUTH_SOCK": "SSH_AUTH_SOCK of here"});
+        assert_eq!(asked(start), json!({"provider": "demo", "cwd": "/w", "shellEnv": shell}));
+        check("--env-set b --env-set a", "envSetIds", json!(["b", "a"]));
+        check("--workspace w", "workspaceId", json!("w"));
+        check("--workspace w", "cwd", json!("/w"));
+        assert_eq!(asked("codepiper start --workspace w")["cwd"], json!(""));
         check("--worktree", "worktree", json!({"createBranch": true}));
         check("--branch x", "worktree", json!({"branch": "x", "createBranch": false}));
         check("--create-branch x", "worktree", json!({"branch": "x", "createBranch": true}));
         check("--worktree --start-point v1", "worktree", json!({"createBranch": true, "startPoint": "v1"}));
         check("--resume r", "providerResume", json!({"providerSessionId": "r", "mode": "resume"}));
         check("--fork r", "providerResume", json!({"providerSessionId": "r", "mode": "fork"}));
-        check("--env A=b --env C", "env", json!({"A": "b", "C": "C of here", "PATH": "PATH of here"}));
+        check("--env A=b --env C", "env", json!({"A": "b", "C": "C of here"}));
         check("--env PATH=/x", "env", json!({"PATH": "/x"}));
         check("-b api", "billingMode", json!("api"));
         check("--dangerous", "dangerousMode", json!(true));

@@ -94,7 +94,8 @@ async fn follow(id: &str, lines: u32, filter: Option<Drawing>, daemon: &Client) 
         printer.end_past()?;
         // The stream ends with the agent, and with the daemon: only the state tells which.
         tokio::time::sleep(RETURN_TRY_EVERY).await;
-        let SessionBody { session } = when_back(async || daemon.get(Route::session(id, "")).await).await?;
+        let SessionBody { session, .. } =
+            when_back(async || daemon.get(Route::session(id, "")).await).await?;
         if broken.is_none() && matches!(session.status, Status::Stopped | Status::Crashed) {
             return Ok(());
         }

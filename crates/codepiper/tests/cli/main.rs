@@ -1,6 +1,7 @@
 //! The command as people and scripts meet it: the real binary, and where a daemon is needed one that gives
 //! prepared answers and keeps what it was asked.
 
+mod env_sets;
 mod prepared;
 mod terminal;
 
@@ -93,14 +94,20 @@ fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
     check("start -p demo --env NOT_SET_HERE", "`env` names NOT_SET_HERE, which is not set here");
     check("start", "`provider` is missing");
     check("start", "claude-code, codex, demo");
+    check("env-set create a B", "there is no terminal to ask for the value of B");
+    check("env-set create a --stdin B C", "`stdin` is the value of one variable");
+    check("env-set create a --stdin", "there is no variable in `standard input`");
+    check("env-set set a", "there is nothing to set");
+    check("env-set create a B-C", "`B-C` is no name of a variable");
     check("send a1", "there is nothing to send");
     check("send a1 hello --no-newline", "`--no-newline` stands after the text");
     check("logs a1 --since yesterday", "`since` means nothing as `yesterday`");
     check("rename a1", "<NAME|--clear>");
     check("resize a1 wide 3", "invalid value 'wide'");
-    let names = "[possible values: endedSessionHours, preserveSessions, resumeAfterReboot]";
-    check("settings get frob", names);
-    check("settings set preserveSession true", names);
+    let names = codepiper_api::settings::SETTINGS.map(|setting| setting.name).join(", ");
+    let names = format!("[possible values: {names}]");
+    check("settings get frob", &names);
+    check("settings set preserveSession true", &names);
     check("settings set preserveSession true", "a similar value exists: 'preserveSessions'");
 }
 
@@ -172,6 +179,17 @@ fn without_a_daemon_every_command_says_so_in_the_same_words() {
         "settings",
         "settings get preserveSessions",
         "settings set preserveSessions true",
+        "env-set list",
+        "env-set create a --stdin B",
+        "env-set show a",
+        "env-set unset a B",
+        "env-set rename a b",
+        "env-set delete a b",
+        "env-set rotate-key",
+        "workspace list",
+        "workspace add a /",
+        "workspace remove a b",
+        "start --workspace a",
         "backup",
     ] {
         Ran::of(codepiper().arg("-s").arg(&socket).args(line.split(' '))).check(3, "", &error);
@@ -221,7 +239,7 @@ fn a_session_is_started_with_what_was_typed() {
     assert!(ran.err.contains("in ~/p\n") && ran.err.contains("codepiper attach a1b2c3d4"), "{}", ran.err);
     let expected = json!({
         "provider": "demo", "cwd": "/srv/x", "name": "api", "dangerousMode": true, "args": ["--verbose"],
-        "env": {"K": "v", "PATH": "/my/bin"}
+        "env": {"K": "v"}, "shellEnv": {"PATH": "/my/bin"}
     });
     assert_eq!(daemon.asked()[0].json(), expected);
 

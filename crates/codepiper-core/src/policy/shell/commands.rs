@@ -102,6 +102,10 @@ pub(super) fn is_harmless(words: &[&str]) -> bool {
             rest.iter().all(|word| word.chars().all(|c| c.is_ascii_digit()))
         }
         ["pwd"] => true,
+        ["read", rest @ ..] => rest.iter().all(|word| match word.strip_prefix('-') {
+            Some(letters) => letters == "r" || letters == "ra" || letters == "a",
+            None => is_shell_variable(word),
+        }),
         ["set", options @ ..] => {
             const OPTIONS: &[&str] =
                 &["-e", "-u", "-x", "-o", "-eu", "-ex", "-euo", "-euxo", "-eo", "pipefail", "+e", "+x"];
@@ -111,6 +115,27 @@ pub(super) fn is_harmless(words: &[&str]) -> bool {
         _ => false,
     }
 }
+
+/// They take names of variables, in which arithmetic is done: `a[$(…)]` is run.
+pub(super) const COMPUTE: &[&str] = &[
+    "printf",
+    "read",
+    "unset",
+    "declare",
+    "typeset",
+    "local",
+    "export",
+    "readonly",
+    "test",
+    "[",
+    "mapfile",
+    "readarray",
+    "wait",
+    "getopts",
+    "let",
+    "builtin",
+    "command",
+];
 
 /// Variables that make no command do something else; an allow rule needn't mention them.
 pub(super) const HARMLESS_VARIABLES: &[&str] = &[
@@ -128,8 +153,10 @@ pub(super) const HARMLESS_VARIABLES: &[&str] = &[
 /// Whether setting the variable for what follows can't change what commands do: shell variables are lower
 /// case by custom, environment variables upper case. The proxies are the known exception.
 pub(super) fn is_shell_variable(name: &str) -> bool {
+    /// zsh's own, which are other names for environment variables.
+    const TIED: &[&str] = &["path", "fpath", "cdpath", "manpath", "mailpath", "module_path"];
     HARMLESS_VARIABLES.contains(&name)
-        || !name.chars().any(|c| c.is_ascii_uppercase()) && !name.ends_with("_proxy")
+        || !TIED.contains(&name) && !name.chars().any(|c| c.is_ascii_uppercase()) && !name.ends_with("_proxy")
 }
 
 /// They take apart what is in their words as code: files are looked for inside the words too.
@@ -204,15 +231,11 @@ pub(super) fn runs_unknown(name: &str, words: &[&str], input: bool) -> Option<&'
             Some("it changes the shell in ways not looked into")
         }
         ("hash", ["hash", "-p", ..]) => Some("it changes what a command's name means"),
-        ("let", _) => Some("it computes with text"),
-        // Arithmetic in names: `a[$(…)]` is run.
-        (
-            "printf" | "read" | "unset" | "declare" | "typeset" | "local" | "export" | "readonly" | "test"
-            | "[" | "mapfile",
-            _,
-        ) if words.iter().any(|word| word.contains("[$(") || word.contains("[`")) => {
-            Some("it computes with text that runs a command")
+        // Of zsh: aliases in any place.
+        ("alias", _) if words.iter().any(|word| word.starts_with('-') && word.contains(['g', 's'])) => {
+            Some("it changes what words mean, anywhere")
         }
+        ("let", _) => Some("it computes with text"),
         ("sed" | "gsed", _) if words.iter().skip(1).any(|word| sed_executes(word)) => {
             Some("its script runs commands")
         }

@@ -8,6 +8,15 @@ use std::collections::BTreeMap;
 /// The most fields that braces in one word may make. `{a,b,c}` is common, `{1..100000}` an attack or a loop.
 const FIELDS_MAX: usize = 128;
 
+/// The longest word with braces that is expanded, in characters: each of its fields may be as long.
+const BRACED_MAX: usize = 2048;
+
+/// The longest field that variables may make, in characters. Beyond that it is unknown.
+const FIELD_MAX: usize = 16 * 1024;
+
+/// The longest `[…]` that is read as one, in characters.
+const CLASS_MAX: usize = 128;
+
 const TOO_MANY: Refused = "its braces stand for too many words";
 
 /// One word as a command gets it.
@@ -71,10 +80,25 @@ impl Field {
         chars.collect()
     }
 
-    /// What is left after so many characters, all of which must be known.
-    pub(in super::super) fn after(&self, chars: usize) -> Self {
-        let text = self.text.chars().skip(chars).collect();
-        Self { text, pieces: self.pieces.get(chars..).unwrap_or_default().to_vec(), assumed: self.assumed }
+    /// These pieces of it alone. Its text is as long only while it is known.
+    pub(in super::super) fn slice(&self, from: usize, to: usize) -> Self {
+        let pieces = self.pieces.get(from..to).unwrap_or_default().to_vec();
+        let text = match self.known() {
+            Some(text) => text.chars().skip(from).take(to.saturating_sub(from)).collect(),
+            None => pieces.iter().map(Piece::shown).collect(),
+        };
+        Self { text, pieces, assumed: self.assumed }
+    }
+}
+
+impl Piece {
+    fn shown(&self) -> char {
+        match self {
+            Self::Tok(Tok::Char(c)) => *c,
+            Self::Tok(Tok::Any | Tok::Class { .. }) => '?',
+            Self::Tok(Tok::Star) => '*',
+            Self::Unknown(_) => '$',
+        }
     }
 }
 
@@ -129,6 +153,7 @@ fn split(atoms: &[Atom], variables: &Variables, home: Option<&str>, splits: bool
                 field.text.push('[');
                 let chars: Vec<char> = atoms[at..]
                     .iter()
+                    .take(CLASS_MAX)
                     .map_while(|atom| if let Atom::Char { c, .. } = atom { Some(*c) } else { None })
                     .collect();
                 match glob::class(&chars, 0) {
@@ -141,7 +166,8 @@ fn split(atoms: &[Atom], variables: &Variables, home: Option<&str>, splits: bool
                         field.pieces.push(Piece::Tok(tok));
                         at += after;
                     }
-                    Err(_) => field.pieces.push(Piece::Tok(Tok::Char('['))),
+                    Err(_) if chars.len() < CLASS_MAX => field.pieces.push(Piece::Tok(Tok::Char('['))),
+                    Err(_) => field.pieces.push(Piece::Unknown(Unknown::Anything)),
                 }
                 began = true;
             }
@@ -155,7 +181,7 @@ fn split(atoms: &[Atom], variables: &Variables, home: Option<&str>, splits: bool
                     _ => Value::Anything,
                 });
                 match value {
-                    Value::Known(text) => {
+                    Value::Known(text) if field.pieces.len() + text.len() <= FIELD_MAX => {
                         // `$HOME` is as sure as `~`.
                         field.assumed |= variables.contains_key(name);
                         began |= *quoted;
@@ -229,7 +255,7 @@ fn braces(atoms: &[Atom], depth: usize) -> Result<Vec<Vec<Atom>>, Refused> {
     let bare = |at: usize, wanted: char| matches!(atoms.get(at), Some(Atom::Char { c, quoted: false }) if *c == wanted);
     // Each group is a level of recursion here.
     let groups = (0..atoms.len()).filter(|at| bare(*at, '{')).count();
-    if depth > 8 || groups > 16 {
+    if depth > 8 || groups > 16 || groups > 0 && atoms.len() > BRACED_MAX {
         return Err(TOO_MANY);
     }
     for open in (0..atoms.len()).filter(|at| bare(*at, '{')) {

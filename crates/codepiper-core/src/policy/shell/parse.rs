@@ -51,11 +51,11 @@ pub(super) struct Parser {
     /// Whether this is the text of a here-document.
     pub(super) is_document: bool,
     /// Here-documents that begin at the next line: place, delimiter, whether quoted, whether `<<-`.
-    pending: Vec<(usize, String, bool, bool)>,
+    pub(super) pending: Vec<(usize, String, bool, bool)>,
     pub(super) documents: Vec<Word>,
 }
 
-const KEYWORDS_THAT_CLOSE: &[&str] = &["then", "else", "elif", "fi", "do", "done", "esac", "}"];
+pub(super) const KEYWORDS_THAT_CLOSE: &[&str] = &["then", "else", "elif", "fi", "do", "done", "esac", "}"];
 
 impl Parser {
     pub(super) fn new(text: &str, depth: usize) -> Self {
@@ -122,7 +122,7 @@ impl Parser {
     }
 
     /// Blanks, comments and continued lines.
-    fn blanks(&mut self) {
+    pub(super) fn blanks(&mut self) {
         loop {
             match self.peek() {
                 Some(' ' | '\t') => self.at += 1,
@@ -138,7 +138,7 @@ impl Parser {
     }
 
     /// Blanks and line ends.
-    fn lines(&mut self) -> Result<(), Refused> {
+    pub(super) fn lines(&mut self) -> Result<(), Refused> {
         loop {
             self.blanks();
             if self.peek() != Some('\n') {
@@ -229,7 +229,7 @@ impl Parser {
         Ok(Script { lists })
     }
 
-    fn and_or(&mut self) -> Result<AndOr, Refused> {
+    pub(super) fn and_or(&mut self) -> Result<AndOr, Refused> {
         let first = self.pipeline()?;
         let mut rest = Vec::new();
         loop {
@@ -250,8 +250,14 @@ impl Parser {
             match self.keyword().as_deref() {
                 Some("!") => self.at += 1,
                 Some("time") => {
+                    let start = self.at;
                     self.at += 4;
                     self.blanks();
+                    // Options of the program of that name.
+                    if self.sees("-") && !matches!(self.keyword().as_deref(), Some("-p" | "--")) {
+                        self.at = start;
+                        break;
+                    }
                     while let Some("-p" | "--") = self.keyword().as_deref() {
                         self.at += 2;
                         self.blanks();
@@ -276,343 +282,13 @@ impl Parser {
     }
 
     /// The plain word at this place, without moving.
-    fn keyword(&self) -> Option<String> {
+    pub(super) fn keyword(&self) -> Option<String> {
         let rest = self.text.get(self.at..)?;
         let end = rest.iter().position(|c| " \t\n;&|()<>".contains(*c)).unwrap_or(rest.len());
         (end > 0 && end <= 8).then(|| rest[..end].iter().collect())
     }
 
-    fn command(&mut self) -> Result<Command, Refused> {
+    pub(super) fn command(&mut self) -> Result<Command, Refused> {
         self.deeper(Self::command_here)
-    }
-
-    fn command_here(&mut self) -> Result<Command, Refused> {
-        self.blanks();
-        if self.sees("((")
-            && let Some(words) = self.arithmetic()?
-        {
-            return self.block(Block::Test, None, words, Vec::new());
-        }
-        if self.take("(") {
-            let body = self.script(&[])?;
-            return if self.take(")") {
-                self.block(Block::Subshell, None, Vec::new(), vec![body])
-            } else {
-                Err(SYNTAX)
-            };
-        }
-        match self.keyword().as_deref() {
-            Some("{") => {
-                self.at += 1;
-                let body = self.script(&["}"])?;
-                self.expect("}")?;
-                self.block(Block::Group, None, Vec::new(), vec![body])
-            }
-            Some("if") => {
-                self.at += 2;
-                let mut bodies = vec![self.script(&["then"])?];
-                self.expect("then")?;
-                loop {
-                    bodies.push(self.script(&["elif", "else", "fi"])?);
-                    match self.keyword().as_deref() {
-                        Some("elif") => {
-                            self.at += 4;
-                            bodies.push(self.script(&["then"])?);
-                            self.expect("then")?;
-                        }
-                        Some("else") => {
-                            self.at += 4;
-                            bodies.push(self.script(&["fi"])?);
-                        }
-                        _ => break,
-                    }
-                }
-                self.expect("fi")?;
-                self.block(Block::Branches, None, Vec::new(), bodies)
-            }
-            Some("while" | "until") => {
-                self.at += 5;
-                let condition = self.script(&["do"])?;
-                let body = self.do_group()?;
-                self.block(Block::Branches, None, Vec::new(), vec![condition, body])
-            }
-            Some("for" | "select") => self.for_loop(),
-            Some("case") => self.case(),
-            Some("[[") => self.test(),
-            Some("function") => {
-                self.at += 8;
-                self.blanks();
-                let name = self.word()?.and_then(|word| word.bare()).ok_or(SYNTAX)?;
-                self.blanks();
-                if self.take("(") {
-                    self.blanks();
-                    if !self.take(")") {
-                        return Err(SYNTAX);
-                    }
-                }
-                self.function(name)
-            }
-            Some("coproc") => Err("it starts a coprocess"),
-            Some(word) if KEYWORDS_THAT_CLOSE.contains(&word) => Err(SYNTAX),
-            _ => self.simple(),
-        }
-    }
-
-    fn expect(&mut self, keyword: &str) -> Result<(), Refused> {
-        self.blanks();
-        if self.keyword().as_deref() == Some(keyword) && self.take(keyword) { Ok(()) } else { Err(SYNTAX) }
-    }
-
-    fn do_group(&mut self) -> Result<Script, Refused> {
-        self.lines()?;
-        self.expect("do")?;
-        let body = self.script(&["done"])?;
-        self.expect("done")?;
-        Ok(body)
-    }
-
-    fn block(
-        &mut self,
-        kind: Block,
-        variable: Option<String>,
-        words: Vec<Word>,
-        bodies: Vec<Script>,
-    ) -> Result<Command, Refused> {
-        let mut redirects = Vec::new();
-        loop {
-            self.blanks();
-            match self.redirect()? {
-                Some(redirect) => redirects.push(redirect),
-                None => return Ok(Command::Block { kind, variable, words, bodies, redirects }),
-            }
-        }
-    }
-
-    fn function(&mut self, name: String) -> Result<Command, Refused> {
-        self.lines()?;
-        match self.command()? {
-            body @ Command::Block { .. } => Ok(Command::Function { name, body: Box::new(body) }),
-            _ => Err(SYNTAX),
-        }
-    }
-
-    fn for_loop(&mut self) -> Result<Command, Refused> {
-        self.at += if self.sees("for") { 3 } else { 6 };
-        self.blanks();
-        if self.sees("((") {
-            let words = self.arithmetic()?.ok_or(SYNTAX)?;
-            self.blanks();
-            self.take(";");
-            let body = self.do_group()?;
-            return self.block(Block::Branches, None, words, vec![body]);
-        }
-        let variable = self.word()?.and_then(|word| word.bare()).ok_or(SYNTAX)?;
-        self.lines()?;
-        let mut words = Vec::new();
-        if self.keyword().as_deref() == Some("in") {
-            self.at += 2;
-            loop {
-                self.blanks();
-                match self.word()? {
-                    Some(word) => words.push(word),
-                    None => break,
-                }
-            }
-        }
-        self.blanks();
-        self.take(";");
-        let body = self.do_group()?;
-        self.block(Block::For, Some(variable), words, vec![body])
-    }
-
-    fn case(&mut self) -> Result<Command, Refused> {
-        self.at += 4;
-        self.blanks();
-        let mut words = vec![self.word()?.ok_or(SYNTAX)?];
-        self.lines()?;
-        self.expect("in")?;
-        let mut bodies = Vec::new();
-        loop {
-            self.lines()?;
-            if self.keyword().as_deref() == Some("esac") {
-                self.at += 4;
-                return self.block(Block::Branches, None, words, bodies);
-            }
-            self.take("(");
-            loop {
-                self.blanks();
-                words.push(self.word()?.ok_or(SYNTAX)?);
-                self.blanks();
-                if self.take(")") {
-                    break;
-                }
-                if !self.take("|") {
-                    return Err(SYNTAX);
-                }
-            }
-            bodies.push(self.script(&["esac"])?);
-            let _ = self.take(";;&") || self.take(";;") || self.take(";&");
-        }
-    }
-
-    /// `[[ … ]]`: only its words matter.
-    fn test(&mut self) -> Result<Command, Refused> {
-        self.at += 2;
-        let mut words = Vec::new();
-        loop {
-            self.lines()?;
-            match self.peek() {
-                Some('&' | '|' | '(' | ')' | '<' | '>') if !self.sees("<(") && !self.sees(">(") => {
-                    self.at += 1
-                }
-                _ => {
-                    let word = self.word()?.ok_or(SYNTAX)?;
-                    if word.bare().as_deref() == Some("]]") {
-                        return self.block(Block::Test, None, words, Vec::new());
-                    }
-                    words.push(word);
-                }
-            }
-        }
-    }
-
-    fn simple(&mut self) -> Result<Command, Refused> {
-        let start = self.at;
-        let mut simple = Simple::default();
-        let mut end = start;
-        loop {
-            self.blanks();
-            if let Some(redirect) = self.redirect()? {
-                simple.redirects.push(redirect);
-            } else {
-                let from = self.at;
-                let Some(word) = self.word()? else { break };
-                let assignment = if simple.words.is_empty() { self.assignment(&word, from)? } else { None };
-                match assignment {
-                    Some(assignment) => simple.assignments.push(assignment),
-                    None => simple.words.push(word),
-                }
-            }
-            end = self.at;
-            let defines =
-                simple.words.len() == 1 && simple.assignments.is_empty() && simple.redirects.is_empty();
-            self.blanks();
-            if self.peek() == Some('(') {
-                self.at += 1;
-                self.blanks();
-                let name = simple.words.first().and_then(Word::bare);
-                return match name {
-                    Some(name) if defines && self.take(")") => self.function(name),
-                    _ => Err(SYNTAX),
-                };
-            }
-        }
-        if end == start {
-            return Err(SYNTAX);
-        }
-        simple.source = self.text[start..end].iter().collect::<String>().trim().to_owned();
-        Ok(Command::Simple(simple))
-    }
-
-    /// The word as an assignment, with its array if it has one.
-    fn assignment(&mut self, word: &Word, from: usize) -> Result<Option<Assignment>, Refused> {
-        let mut name = String::new();
-        let mut plain = true;
-        let mut atoms = word.atoms.iter().enumerate();
-        let value_from = loop {
-            match atoms.next() {
-                Some((_, Atom::Char { c, quoted: false })) => match c {
-                    '=' if !name.is_empty() => {}
-                    '_' | 'a'..='z' | 'A'..='Z' if plain => {
-                        name.push(*c);
-                        continue;
-                    }
-                    '0'..='9' if plain && !name.is_empty() => {
-                        name.push(*c);
-                        continue;
-                    }
-                    '[' | '+' if plain && !name.is_empty() => {
-                        plain = false;
-                        continue;
-                    }
-                    _ if !plain => continue,
-                    _ => return Ok(None),
-                },
-                Some(_) if !plain => continue,
-                _ => return Ok(None),
-            }
-            break atoms.next().map_or(word.atoms.len(), |(at, _)| at);
-        };
-        let mut values = vec![Word { atoms: word.atoms[value_from..].to_vec(), source: word.source.clone() }];
-        if !plain {
-            values.insert(0, Word { atoms: word.atoms[..value_from].to_vec(), source: word.source.clone() });
-        }
-        if value_from == word.atoms.len() && self.peek() == Some('(') {
-            self.at += 1;
-            plain = false;
-            loop {
-                self.lines()?;
-                if self.take(")") {
-                    break;
-                }
-                values.push(self.word()?.ok_or(SYNTAX)?);
-            }
-        }
-        Ok(Some(Assignment { name, plain, values, source: self.source(from) }))
-    }
-
-    fn redirect(&mut self) -> Result<Option<Redirect>, Refused> {
-        let start = self.at;
-        while self.peek().is_some_and(|c| c.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.sees("<(") || self.sees(">(") || !(self.sees("<") || self.sees(">") || self.sees("&>")) {
-            self.at = start;
-            return Ok(None);
-        }
-        use RedirectKind::{Both, Here, Read, Write};
-        const OPERATORS: &[(&str, RedirectKind)] = &[
-            ("&>>", Write),
-            ("&>", Write),
-            ("<<<", Here),
-            ("<<-", Here),
-            ("<<", Here),
-            ("<&", Read),
-            ("<>", Both),
-            ("<", Read),
-            (">>", Write),
-            (">&", Write),
-            (">|", Write),
-            (">", Write),
-        ];
-        let (operator, kind) = *OPERATORS.iter().find(|(operator, _)| self.sees(operator)).ok_or(SYNTAX)?;
-        self.at += operator.len();
-        self.blanks();
-        let target = self.word()?.ok_or(SYNTAX)?;
-        let text = target.bare().unwrap_or_default();
-        // In zsh `>!` is an operator.
-        if text == "!" {
-            return Err(SYNTAX);
-        }
-        if operator.ends_with('&') {
-            let is_descriptor = text == "-"
-                || !text.is_empty() && text.trim_end_matches('-').chars().all(|c| c.is_ascii_digit());
-            return match is_descriptor {
-                true => Ok(Some(Redirect { kind: RedirectKind::Descriptor, target, document: None })),
-                false if operator == ">&" => Ok(Some(Redirect { kind, target, document: None })),
-                false => Err(SYNTAX),
-            };
-        }
-        let mut document = None;
-        if operator == "<<" || operator == "<<-" {
-            let delimiter = target.literal().ok_or(SYNTAX)?;
-            if delimiter.contains('\n') {
-                return Err(SYNTAX);
-            }
-            self.documents.push(Word::default());
-            document = Some(self.documents.len() - 1);
-            self.pending.push((self.documents.len() - 1, delimiter, target.is_quoted(), operator == "<<-"));
-        }
-        Ok(Some(Redirect { kind, target, document }))
     }
 }

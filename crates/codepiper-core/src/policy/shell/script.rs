@@ -16,6 +16,12 @@ pub(super) struct AndOr {
     pub(super) detached: bool,
 }
 
+impl AndOr {
+    pub(super) fn of(command: Command) -> Self {
+        Self { first: Pipeline { commands: vec![command] }, rest: Vec::new(), detached: false }
+    }
+}
+
 /// `a | b`.
 #[derive(Debug, Clone)]
 pub(super) struct Pipeline {

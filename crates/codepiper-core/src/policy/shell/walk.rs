@@ -4,11 +4,11 @@
 use super::super::paths;
 use super::commands as known;
 use super::expand::{self, Field, Value, Variables};
-use super::parse::{self, DEPTH_MAX, Refused, TOO_DEEP};
+use super::parse::{self, DEPTH_MAX, TOO_DEEP};
+use super::run::Run;
 use super::script::*;
 use super::words::runs_of;
-use super::wrappers::{self, Wrapped};
-use super::{Form, Part, SHOWN_MAX, What, patched_files, unreadable};
+use super::{Part, SHOWN_MAX, What, unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -18,28 +18,34 @@ const PARTS_MAX: usize = 400;
 /// The most working directories that are kept in mind; more are as good as unknown.
 const CWDS_MAX: usize = 4;
 
-const DYNAMIC: Refused = "which command it runs is decided only when it runs";
+/// The most text that the words of a script may stand for, in characters: a few times the longest script.
+const EXPANDED_MAX: usize = 512 * 1024;
+
+/// The longest value of a variable that is kept in mind, in bytes: `x=$x$x` would double it each time.
+pub(super) const VALUE_MAX: usize = 4096;
 
 /// What of a shell's state changes what words mean.
 #[derive(Clone)]
-struct State {
-    variables: Variables,
+pub(super) struct State {
+    pub(super) variables: Variables,
     /// Where it may be; empty: unknown.
-    cwds: Vec<PathBuf>,
-    functions: BTreeSet<String>,
-    aliases: BTreeMap<String, String>,
+    pub(super) cwds: Vec<PathBuf>,
+    pub(super) functions: BTreeSet<String>,
+    pub(super) aliases: BTreeMap<String, String>,
 }
 
 pub(super) struct Walker {
-    base: PathBuf,
-    home: Option<String>,
-    state: State,
+    pub(super) base: PathBuf,
+    pub(super) home: Option<String>,
+    pub(super) state: State,
     documents: Vec<Word>,
     depth: usize,
     /// In something that may not run.
     conditional: bool,
     /// In a block that something is piped into.
     piped: bool,
+    /// How much was expanded so far, in characters.
+    expanded: usize,
     parts: Vec<Part>,
 }
 
@@ -58,6 +64,7 @@ pub(super) fn walk(command: &str, cwd: &Path, home: Option<&Path>) -> Vec<Part> 
         depth: 0,
         conditional: false,
         piped: false,
+        expanded: 0,
         parts: Vec::new(),
     };
     walker.text(command);
@@ -65,7 +72,7 @@ pub(super) fn walk(command: &str, cwd: &Path, home: Option<&Path>) -> Vec<Part> 
 }
 
 impl Walker {
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         match parse::read(text, self.depth) {
             Ok(read) => {
                 let outer = std::mem::replace(&mut self.documents, read.documents);
@@ -76,7 +83,7 @@ impl Walker {
         }
     }
 
-    fn deeper(&mut self, inside: impl FnOnce(&mut Self)) {
+    pub(super) fn deeper(&mut self, inside: impl FnOnce(&mut Self)) {
         if self.depth >= DEPTH_MAX {
             return self.push(unreadable("…", TOO_DEEP, &self.base));
         }
@@ -85,7 +92,7 @@ impl Walker {
         self.depth -= 1;
     }
 
-    fn push(&mut self, part: Part) {
+    pub(super) fn push(&mut self, part: Part) {
         match self.parts.len() {
             n if n < PARTS_MAX => self.parts.push(part),
             PARTS_MAX => self.parts.push(unreadable("…", "it has too many parts", &self.base)),
@@ -183,8 +190,7 @@ impl Walker {
             Block::Subshell => self.apart(|walker| bodies.iter().for_each(|body| walker.script(body))),
             Block::Group => self.deeper(|walker| bodies.iter().for_each(|body| walker.script(body))),
             Block::Test => {
-                let computes =
-                    words.iter().any(|word| word.source.contains("[$(") || word.source.contains("[`"));
+                let computes = words.iter().any(computes_quoted);
                 let shown: Vec<&str> = words.iter().map(|word| word.source.as_str()).collect();
                 let mut part =
                     unreadable(&format!("[[ {} ]]", shown.join(" ")), "it computes with text", &self.base);
@@ -298,11 +304,16 @@ impl Walker {
 
     fn simple(&mut self, simple: &Simple, piped: bool) {
         self.runs(&simple.words);
+        let first = simple.words.first().and_then(Word::literal).unwrap_or_default();
+        if known::COMPUTE.contains(&first.as_str()) && simple.words.iter().any(computes_quoted) {
+            self.push(unreadable(&simple.source, "it computes with text that runs a command", &self.base));
+        }
         let mut assigned = Vec::new();
         for assignment in &simple.assignments {
             self.runs(&assignment.values);
             let values: Vec<Field> = assignment.values.iter().map(|word| self.field(word)).collect();
-            let computes = assignment.source.contains("[$(") || assignment.source.contains("[`");
+            let computes = assignment.values.iter().any(computes_quoted)
+                || !assignment.plain && assignment.values.first().is_some_and(holds_expansion);
             let mut text = Field::literal(&format!("{}=", assignment.name));
             match values.as_slice() {
                 [value] if assignment.plain => {
@@ -325,9 +336,21 @@ impl Walker {
         let mut fields = Vec::new();
         for word in &simple.words {
             match expand::fields(word, &self.state.variables, self.home.as_deref()) {
-                Ok(more) => fields.extend(more),
+                Ok(more) => {
+                    self.expanded += more.iter().map(|field| field.pieces.len()).sum::<usize>();
+                    if self.expanded <= EXPANDED_MAX {
+                        fields.extend(more);
+                    }
+                }
                 Err(why) => return self.push(unreadable(&simple.source, why, &self.base)),
             }
+        }
+        if self.expanded > EXPANDED_MAX {
+            return self.push(unreadable(
+                &simple.source,
+                "its variables stand for too much text",
+                &self.base,
+            ));
         }
         if !fields.is_empty() {
             let assignments = assigned.into_iter().map(|(_, text, ..)| text).collect();
@@ -342,7 +365,9 @@ impl Walker {
         }
         for (name, text, values, plain) in assigned {
             let value = match values.as_slice() {
-                [value] if plain && value.known().is_some() => Value::Known(value.text.clone()),
+                [value] if plain && value.known().is_some() && value.text.len() <= VALUE_MAX => {
+                    Value::Known(value.text.clone())
+                }
                 _ => Value::Anything,
             };
             let harmless = known::is_shell_variable(&name);
@@ -357,275 +382,6 @@ impl Walker {
             self.push(part);
         }
     }
-
-    fn run(&mut self, run: Run<'_>) {
-        let Run { mut fields, mut assignments, source, here, input } = run;
-        let mut facts = Facts { source: source.trim().to_owned(), ..Facts::default() };
-        facts.names = fields.iter().chain(&assignments).cloned().collect();
-        facts.form(&[Field::literal(facts.source.as_str())], &[]);
-        let mut free = true;
-        let mut inside: Vec<Vec<Field>> = Vec::new();
-        let mut scripts: Vec<String> = Vec::new();
-        let first = fields.first().cloned().unwrap_or_default();
-        let mut layers = 0;
-        loop {
-            layers += 1;
-            let Some(head) = fields.first() else { break };
-            // In zsh `=rm` is the path of rm.
-            let plain = head.text.strip_prefix('=').unwrap_or(&head.text);
-            let name = plain.rsplit('/').next().unwrap_or_default().to_owned();
-            if head.known().is_none() || head.assumed || plain != head.text {
-                facts.unreadable.get_or_insert(DYNAMIC);
-            }
-            facts.add(&fields, &assignments, &name, free);
-            if name == "git"
-                && let Some((plain, quiet)) = wrappers::plain_git(&fields)
-            {
-                facts.add(&plain, &assignments, "git", free && quiet);
-            }
-            let words: Vec<&str> = fields.iter().map(|field| field.text.as_str()).collect();
-            let comes_in = input || here.as_ref().is_some_and(|_| !wrappers::SHELLS.contains(&name.as_str()));
-            if let Some(why) = known::runs_unknown(&name, &words, comes_in) {
-                facts.unreadable.get_or_insert(why);
-            }
-            (facts.only_reads, facts.opens_nothing) =
-                (known::only_reads(&name, &words), known::OPEN_NOTHING.contains(&name.as_str()));
-            if known::READ_CODE.contains(&name.as_str()) {
-                let marks = |c: char| c.is_whitespace() || "\"'(){};,<>|=".contains(c);
-                let inside =
-                    words.iter().skip(1).flat_map(|word| word.split(marks)).filter(|word| !word.is_empty());
-                facts.names.extend(inside.map(Field::literal));
-            }
-            match wrappers::unwrap(&name, &fields, here.as_ref()) {
-                _ if layers > DEPTH_MAX => {
-                    facts.unreadable = Some(TOO_DEEP);
-                    break;
-                }
-                Wrapped::Nothing => break,
-                Wrapped::Command { fields: next, assignments: more, free: still } => {
-                    free &= still;
-                    assignments.extend(more);
-                    fields = next;
-                }
-                Wrapped::Script { text, free: still } => {
-                    match text.known() {
-                        Some(_) if !text.assumed => {
-                            facts.harmless = free && still && risky(&assignments) == 0
-                        }
-                        Some(_) | None => _ = facts.unreadable.get_or_insert(DYNAMIC),
-                    }
-                    scripts.extend(text.known().map(str::to_owned));
-                    break;
-                }
-                Wrapped::Also { commands, scripts: more } => {
-                    inside = commands;
-                    scripts.extend(more.iter().filter_map(Field::known).map(str::to_owned));
-                    if more.iter().any(|text| text.known().is_none()) {
-                        facts.unreadable.get_or_insert(DYNAMIC);
-                    }
-                    break;
-                }
-                Wrapped::Unknown(why) => {
-                    facts.unreadable.get_or_insert(why);
-                    break;
-                }
-            }
-        }
-        let words: Vec<String> = fields.iter().map(|field| field.text.clone()).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if let Some(rest) = first.known().and_then(|name| self.state.aliases.remove(name)) {
-            let more: Vec<String> = facts.names[1..].iter().map(|field| field.text.clone()).collect();
-            scripts.push(format!("{rest} {}", more.join(" ")));
-        }
-        let calls_function = first.known().is_some_and(|name| self.state.functions.contains(name));
-        facts.harmless |= risky(&assignments) == 0 && (calls_function || known::is_harmless(&words));
-        let cwds = self.state.cwds.clone();
-        self.effects(&mut facts, &fields, &words);
-        let patch = self.patch(&mut facts, &words, here.as_ref());
-        self.push(facts.part(cwds));
-        patch.into_iter().for_each(|part| self.push(part));
-        for command in inside {
-            let source = command.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(" ");
-            let run =
-                Run { fields: command, assignments: Vec::new(), source: &source, here: None, input: true };
-            self.deeper(|walker| walker.run(run));
-        }
-        for script in scripts {
-            let state = (words.first() != Some(&"eval")).then(|| self.state.clone());
-            self.deeper(|walker| walker.text(&script));
-            self.state = state.unwrap_or_else(|| self.state.clone());
-        }
-    }
-
-    /// What the command changes for what follows in the same shell.
-    fn effects(&mut self, facts: &mut Facts, fields: &[Field], words: &[&str]) {
-        match words {
-            ["cd" | "pushd", rest @ ..] => {
-                let options =
-                    rest.iter().take_while(|word| matches!(**word, "-L" | "-P" | "-e" | "-@" | "--")).count();
-                let target = match fields.get(1 + options) {
-                    None => self.home.clone(),
-                    Some(field) => {
-                        field.known().filter(|word| *word != "-" && !field.assumed).map(str::to_owned)
-                    }
-                };
-                let cwds = &mut self.state.cwds;
-                match target {
-                    Some(target) => {
-                        *cwds = cwds.iter().map(|cwd| paths::normal(&target, cwd, None)).collect();
-                        facts.harmless |=
-                            !cwds.is_empty() && cwds.iter().all(|cwd| cwd.starts_with(&self.base));
-                    }
-                    None => cwds.clear(),
-                }
-                let pwd = match cwds.as_slice() {
-                    [one] => Value::Known(one.to_string_lossy().into_owned()),
-                    _ => Value::Anything,
-                };
-                self.state.variables.insert("PWD".into(), pwd);
-                self.state.variables.insert("OLDPWD".into(), Value::Anything);
-            }
-            ["popd", ..] => self.state.cwds.clear(),
-            ["alias", definitions @ ..] => {
-                for (name, text) in definitions.iter().filter_map(|text| text.split_once('=')) {
-                    self.state.aliases.insert(name.to_owned(), text.to_owned());
-                }
-            }
-            ["unset" | "unalias", ..] => {
-                self.state.functions.clear();
-                self.state.variables.clear();
-            }
-            ["source" | "." | "eval", ..] => {
-                self.state.functions.clear();
-                self.state.variables = BTreeMap::from([("HOME".into(), Value::Anything)]);
-                self.state.cwds.clear();
-                if words[0] == "eval" {
-                    // What it runs is walked next and may know where it is.
-                    self.state.cwds = vec![self.base.clone()];
-                }
-            }
-            [
-                "read" | "mapfile" | "readarray" | "getopts" | "printf" | "declare" | "typeset" | "local"
-                | "export" | "readonly",
-                rest @ ..,
-            ] => {
-                for word in rest {
-                    let (name, value) = word.split_once('=').unwrap_or((word, ""));
-                    let sets = word.contains('=') && !matches!(words[0], "read" | "printf");
-                    let shown = fields
-                        .iter()
-                        .find(|field| field.text == **word)
-                        .is_some_and(|field| field.known().is_some());
-                    let keeps = !word.contains('=') && matches!(words[0], "export" | "readonly");
-                    if !keeps {
-                        let value =
-                            if sets && shown { Value::Known(value.to_owned()) } else { Value::Anything };
-                        self.state.variables.insert(name.to_owned(), value);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn patch(&self, facts: &mut Facts, words: &[&str], here: Option<&Field>) -> Vec<Part> {
-        if !matches!(words.first(), Some(&"apply_patch" | &"applypatch")) {
-            return Vec::new();
-        }
-        let text = words.get(1).copied().or(here.map(|here| here.text.as_str()));
-        match text.and_then(patched_files) {
-            Some(files) => {
-                facts.harmless = true;
-                let part = |(name, is_new): (&str, bool)| Part {
-                    shown: format!("{} {name}", if is_new { "Write" } else { "Edit" }),
-                    what: What::File { writes: true, is_new, name: Field::literal(name) },
-                    unreadable: None,
-                    harmless: false,
-                    cwds: self.state.cwds.clone(),
-                };
-                files.into_iter().map(part).collect()
-            }
-            None => {
-                facts.unreadable.get_or_insert("the patch it applies can't be seen");
-                Vec::new()
-            }
-        }
-    }
-}
-
-/// One simple command, expanded.
-struct Run<'a> {
-    fields: Vec<Field>,
-    assignments: Vec<Field>,
-    source: &'a str,
-    here: Option<Field>,
-    input: bool,
-}
-
-/// What is gathered of a command while its layers come off.
-#[derive(Default)]
-struct Facts {
-    forms: Vec<Form>,
-    allowed_by: Vec<String>,
-    source: String,
-    names: Vec<Field>,
-    only_reads: bool,
-    opens_nothing: bool,
-    unreadable: Option<&'static str>,
-    harmless: bool,
-}
-
-impl Facts {
-    fn form(&mut self, fields: &[Field], assignments: &[Field]) -> String {
-        let mut text = String::new();
-        let mut known = None;
-        for field in assignments.iter().chain(fields) {
-            if !text.is_empty() {
-                text.push(' ');
-            }
-            if known.is_none() && field.known().is_none() {
-                known = Some(text.len() + field.known_prefix().len());
-            }
-            text.push_str(&field.text);
-        }
-        let form = Form { text: text.clone(), known };
-        if !self.forms.contains(&form) {
-            self.forms.push(form);
-        }
-        text
-    }
-
-    fn add(&mut self, fields: &[Field], assignments: &[Field], name: &str, free: bool) {
-        self.form(fields, &[]);
-        let risky: Vec<Field> =
-            assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
-        let text = self.form(fields, &risky);
-        if free && !self.allowed_by.contains(&text) {
-            self.allowed_by.push(text);
-        }
-        let base = Field::literal(name);
-        let by_name: Vec<Field> = std::iter::once(base).chain(fields.iter().skip(1).cloned()).collect();
-        if fields.first().is_some_and(|head| head.known().is_some()) {
-            self.form(&by_name, &[]);
-        }
-    }
-
-    fn part(self, cwds: Vec<PathBuf>) -> Part {
-        let Self { forms, allowed_by, source, names, only_reads, opens_nothing, unreadable, harmless } = self;
-        let shown = crate::hook::shorten(&source, SHOWN_MAX);
-        let harmless = harmless && unreadable.is_none();
-        let what = What::Command { forms, allowed_by, source, names, only_reads, opens_nothing };
-        Part { shown, what, unreadable, harmless, cwds }
-    }
-}
-
-fn is_harmless_assignment(text: &Field) -> bool {
-    let name = text.text.split('=').next().unwrap_or_default();
-    text.known().is_some() && known::HARMLESS_VARIABLES.contains(&name)
-}
-
-fn risky(assignments: &[Field]) -> usize {
-    assignments.iter().filter(|text| !is_harmless_assignment(text)).count()
 }
 
 /// Whether the shell ends here, so that what follows runs only if this did not.
@@ -643,4 +399,16 @@ fn union(a: &[PathBuf], b: &[PathBuf]) -> Vec<PathBuf> {
     let mut all = a.to_vec();
     all.extend(b.iter().filter(|path| !a.contains(path)).cloned());
     if all.len() > CWDS_MAX { Vec::new() } else { all }
+}
+
+/// Text in quotes that runs a command where bash computes with it: `'a[$(x)]'`.
+fn computes_quoted(word: &Word) -> bool {
+    let has =
+        |wanted: char| word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c, .. } if *c == wanted));
+    has('[') && holds_expansion(word)
+}
+
+/// Text in quotes that would be an expansion if it were expanded once more.
+fn holds_expansion(word: &Word) -> bool {
+    word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c: '$' | '`', .. }))
 }

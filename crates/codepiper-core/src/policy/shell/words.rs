@@ -161,6 +161,8 @@ impl Parser {
                 let number = matches!(c, '#' | '?' | '$' | '!');
                 atoms.push(Atom::Other { source: self.source(start), runs: Vec::new(), number });
             }
+            // Expansions in zsh, text in bash.
+            Some('=' | '~' | '^' | '+') => return Err(SYNTAX),
             _ => atoms.push(Atom::Char { c: '$', quoted: true }),
         }
         Ok(())
@@ -180,6 +182,8 @@ impl Parser {
                 // What these mean here depends on what stands around the braces; better not to guess.
                 '\\' | '\'' | '"' => return Err(SYNTAX),
                 '$' | '`' => self.expansion(true, &mut atoms)?,
+                // zsh's flags: `${(e)x}` runs what stands in a variable.
+                '(' if self.at == start => return Err(SYNTAX),
                 // `${x@P}` runs what stands in a variable.
                 '@' if self.sees("@P") => return Err("it expands a variable as a prompt"),
                 _ => self.at += 1,

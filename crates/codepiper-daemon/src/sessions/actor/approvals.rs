@@ -93,6 +93,8 @@ pub struct Open {
     says: watch::Sender<Option<String>>,
     /// When the hook's going counts as an answer at the terminal.
     gone_by: Option<Instant>,
+    /// An answer of ours that is on its way to the agent, which may tell of it before we hear that it arrived.
+    underway: Option<Closing>,
 }
 
 /// An answer that is to close a question.
@@ -134,13 +136,26 @@ impl Approvals {
                 use_id: None,
                 agent: asked.agent.clone(),
             };
-            Some(Open { row, asked, call, channel: None, says: watch::Sender::new(None), gone_by: None })
+            Some(Open {
+                row,
+                asked,
+                call,
+                channel: None,
+                says: watch::Sender::new(None),
+                gone_by: None,
+                underway: None,
+            })
         });
         Self { open: open.collect(), last_number }
     }
 
     fn position(&self, number: u64) -> Option<usize> {
         self.open.iter().position(|open| open.row.id.number() == number)
+    }
+
+    /// Whether a tool waits for us before it runs.
+    pub(super) fn hold_a_tool(&self) -> bool {
+        self.open.iter().any(|open| open.asked.gate == Some(Gate::ToolUse))
     }
 
     /// When there is something to do about one of them.
@@ -153,25 +168,26 @@ impl Approvals {
     }
 
     /// What a happening closes: the question it answers, or all of them.
-    pub(super) fn closed_by(&self, happening: &Happening) -> Vec<(u64, Standing, &'static str)> {
-        let all = |standing: Standing, by: &'static str| {
-            self.open.iter().map(|open| (open.row.id.number(), standing, by)).collect()
-        };
-        match happening {
-            Happening::Answered { about: Some(about) } => self
-                .open
-                .iter()
-                .filter(|open| open.asked.about == *about)
-                .map(|open| (open.row.id.number(), Standing::AtTerminal, AT_TERMINAL))
-                .collect(),
-            Happening::Answered { about: None } => all(Standing::AtTerminal, AT_TERMINAL),
-            Happening::Interrupted => all(Standing::Withdrawn, "the turn was interrupted"),
+    pub(super) fn closed_by(&self, happening: &Happening) -> Vec<(u64, Closing)> {
+        let (wanted, standing, by) = match happening {
+            Happening::Answered { about } => (about.as_ref(), Standing::AtTerminal, AT_TERMINAL),
+            Happening::Interrupted => (None, Standing::Withdrawn, "the turn was interrupted"),
             Happening::TurnEnded | Happening::TurnFailed { .. } => {
-                all(Standing::Withdrawn, "the turn is over")
+                (None, Standing::Withdrawn, "the turn is over")
             }
-            Happening::Launched | Happening::Exited { .. } => all(Standing::Withdrawn, "the agent ended"),
-            _ => Vec::new(),
-        }
+            Happening::Launched | Happening::Exited { .. } => (None, Standing::Withdrawn, "the agent ended"),
+            _ => return Vec::new(),
+        };
+        let closing = |open: &Open| {
+            let closed = Closed { by: by.into(), reach: Reach::Once, note: None };
+            let seen = Closing { standing, closed, says: String::new() };
+            (open.row.id.number(), open.underway.clone().unwrap_or(seen))
+        };
+        self.open
+            .iter()
+            .filter(|open| wanted.is_none_or(|about| open.asked.about == *about))
+            .map(closing)
+            .collect()
     }
 
     /// The stored form of a question that is closed like this.
@@ -241,7 +257,7 @@ impl Actor {
             expires_at,
             closed_at: None,
         };
-        Open { row, asked, call, channel, says: watch::Sender::new(None), gone_by: None }
+        Open { row, asked, call, channel, says: watch::Sender::new(None), gone_by: None, underway: None }
     }
 
     /// The event that tells of an open question.
@@ -262,9 +278,8 @@ impl Actor {
     /// Puts into the batch what the happenings close.
     pub(super) fn close_by_happenings(&self, happenings: &[Happening], batch: &mut Batch) {
         for happening in happenings {
-            for (number, standing, by) in self.approvals.closed_by(happening) {
-                let closed = Closed { by: by.into(), reach: Reach::Once, note: None };
-                self.put_closing(number, Closing { standing, closed, says: String::new() }, batch);
+            for (number, closing) in self.approvals.closed_by(happening) {
+                self.put_closing(number, closing, batch);
             }
         }
     }
@@ -303,6 +318,24 @@ impl Actor {
             Some(position) => Ok(self.approvals.open[position].clone()),
             None => Err(self.why_not_open(number).await),
         }
+    }
+
+    /// Notes an answer that is on its way to the agent, or that it did not arrive.
+    pub(super) async fn answer_underway(
+        &mut self,
+        number: u64,
+        closing: Option<Closing>,
+    ) -> Result<(), Refusal> {
+        let Some(position) = self.approvals.position(number) else {
+            return Err(self.why_not_open(number).await);
+        };
+        let underway = &mut self.approvals.open[position].underway;
+        if underway.is_some() && closing.is_some() {
+            let id = ApprovalId::new(self.known.row.id.clone(), number);
+            return Err(Refusal::new(Fault::Conflict, format!("approval {id} is just being answered")));
+        }
+        *underway = closing;
+        Ok(())
     }
 
     /// Closes a question, unless somebody was faster.

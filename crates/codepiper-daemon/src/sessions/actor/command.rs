@@ -5,7 +5,7 @@ use super::gates::HookAnswer;
 use codepiper_api::Refusal;
 use codepiper_core::gate::Verdict;
 use codepiper_core::hook::Learned;
-use codepiper_core::provider::{Approval, ChannelMessage, Conversation};
+use codepiper_core::provider::{Approval, ChannelMessage, Conversation, Variables};
 use codepiper_core::session::Happening;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -30,6 +30,8 @@ pub enum Command {
     },
     /// Goes on with the conversation of an ended session.
     Resume {
+        /// What the shell has in which it was typed; what it does not say stays as it was.
+        shell: Variables,
         /// When it runs, or why it does not.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -72,6 +74,15 @@ pub enum Command {
         number: u64,
         /// It, or why it is not open.
         reply: oneshot::Sender<Result<Open, Refusal>>,
+    },
+    /// An answer is on its way to the agent, or did not arrive.
+    AnswerUnderway {
+        /// The approval's number.
+        number: u64,
+        /// The answer; `None` when it did not arrive.
+        closing: Option<Closing>,
+        /// Whether nobody else is answering.
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Closes an approval, unless somebody was faster.
     CloseApproval {

@@ -1,18 +1,19 @@
 //! How a change becomes true: stored, then published, then announced.
 
 use super::Actor;
+use crate::paths::resolved;
 use crate::sessions::known::Turn;
 use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{Learned, shorten};
-use codepiper_core::session::{Happening, State, step};
+use codepiper_core::session::{Activity, Happening, State, step};
 use codepiper_store::approvals::ApprovalRow;
 use codepiper_store::audit::NewEntry;
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
 use codepiper_store::{approvals, audit, events, sessions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -68,6 +69,12 @@ impl Actor {
         let has_event = !batch.events.is_empty();
         self.close_by_happenings(happenings, &mut batch);
         for happening in happenings {
+            // An agent whose hook waits for us takes itself for busy.
+            if matches!(happening, Happening::Seen { activity: Activity::Busy, .. })
+                && self.approvals.hold_a_tool()
+            {
+                continue;
+            }
             if *happening == Happening::Ready && self.must_show_prompt() {
                 self.looks.expect_prompt();
                 continue;
@@ -245,20 +252,6 @@ fn lies_in(path: &Path, folder: &Path) -> bool {
     !has_parent_parts(path) && path.is_absolute() && resolved(path).starts_with(resolved(folder))
 }
 
-/// The path with every link in it resolved, up to the part that does not exist yet.
-pub(super) fn resolved(path: &Path) -> PathBuf {
-    let mut missing = Vec::new();
-    let mut known = path;
-    loop {
-        if let Ok(real) = known.canonicalize() {
-            return missing.iter().rev().fold(real, |real, part| real.join(part));
-        }
-        let (Some(parent), Some(name)) = (known.parent(), known.file_name()) else { return path.to_owned() };
-        missing.push(name);
-        known = parent;
-    }
-}
-
 fn has_parent_parts(path: &Path) -> bool {
     path.components().any(|part| part == std::path::Component::ParentDir)
 }
@@ -266,6 +259,8 @@ fn has_parent_parts(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::path::PathBuf;
 
     #[test]
     fn a_transcript_is_only_believed_inside_the_providers_folder() {

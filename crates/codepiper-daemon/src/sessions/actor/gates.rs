@@ -2,8 +2,10 @@
 
 use super::Actor;
 use super::approvals::{Open, Question};
-use super::commit::{Batch, resolved};
+use super::commit::Batch;
+use crate::paths::resolved;
 use crate::settings;
+use crate::stand_in::RECORD_FIELD;
 use codepiper_api::Refusal;
 use codepiper_api::settings::APPROVAL_SECONDS_MAX;
 use codepiper_core::approval::digest;
@@ -244,6 +246,25 @@ impl Actor {
                 "latencyUs": began.elapsed().as_micros() as u64,
             }),
         }
+    }
+
+    /// What a hook decided while there was no daemon, from the spool.
+    pub(super) fn stood_in_entry(&self, hook: &HookEvent, at: Timestamp) -> Option<NewEntry> {
+        let (record, call) = (hook.raw.get(RECORD_FIELD)?, hook.tool.as_ref()?);
+        let word = record.pointer("/verdict/says").and_then(Value::as_str);
+        let word = word.filter(|word| ["allow", "deny", "ask"].contains(word)).unwrap_or("none");
+        Some(NewEntry {
+            at,
+            session: Some(self.known.row.id.clone()),
+            kind: "decision".into(),
+            tool: Some(call.tool.clone()),
+            decision: Some(word.into()),
+            body: json!({
+                "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
+                "gate": self.provider.dialect().gate(&hook.name), "by": { "snapshot": record["decision"]["by"] },
+                "reason": record.pointer("/verdict/reason"), "agent": call.agent,
+            }),
+        })
     }
 
     async fn expires_at(&self) -> Option<Timestamp> {

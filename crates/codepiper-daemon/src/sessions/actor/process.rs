@@ -67,6 +67,10 @@ impl Actor {
                 .hint("make it again, or start a new session elsewhere"));
         }
         let prepared = launch::prepare(&self.app, &self.known, conversation).await?;
+        self.known.launch_notes.clone_from(&prepared.notes);
+        let looked_for = self.known.process.replace(prepared.record.clone());
+        self.masker = launch::masker(&self.app, &self.known).await;
+        self.known.process = looked_for;
         // Committed before the start: whatever happens from here on, the process will be found again.
         self.known.process = Some(prepared.record.clone());
         self.known.row.end_requested = None;
@@ -166,6 +170,7 @@ impl Actor {
         if !self.known.state().is_live() {
             return;
         }
+        self.folder.forget_launch(); // of a supervisor that never came to read it
         let requested = self.known.row.end_requested.take();
         let pane = self.known.pane().cloned();
         let name = self.known.row.id.tmux_name();

@@ -91,7 +91,8 @@ impl Actor {
         if self.channel.borrow().is_some() {
             hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
         }
-        let mut event = self.event("hook", &hook.name, bounded(hook.raw));
+        let payload = self.masker.value(&bounded(hook.raw));
+        let mut event = self.event("hook", &hook.name, payload);
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
         batch.events.insert(0, event);
@@ -119,7 +120,10 @@ impl Actor {
             let Ok(body) = std::fs::read(&file) else { continue };
             let hook = self.provider.dialect().read_hook(parse_body(&body));
             let uid = Some(uid.to_owned());
-            if self.take_hook(uid, at.unwrap_or_else(Timestamp::now), hook, Batch::default()).await.is_err() {
+            let at = at.unwrap_or_else(Timestamp::now);
+            let mut batch = Batch::default();
+            batch.audit.extend(self.stood_in_entry(&hook, at));
+            if self.take_hook(uid, at, hook, batch).await.is_err() {
                 return; // stays in the spool
             }
             if let Err(error) = std::fs::remove_file(&file) {

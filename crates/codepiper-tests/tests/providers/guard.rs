@@ -1,0 +1,61 @@
+//! Rules and approvals with the real agents: what is denied does not happen, and the agent is told why.
+
+mod claude;
+mod codex;
+
+use codepiper_tests::lab::Lab;
+use codepiper_tests::model_stub::{Asked, ModelStub};
+use serde_json::{Value, json};
+
+/// Writes a policy of these rules.
+async fn policy(lab: &Lab, rules: Value) {
+    lab.ok("POST", "/policies", json!({ "name": "guard", "rules": rules })).await;
+}
+
+/// The rules of most tests: `secret.txt` is nobody's, `ok…` is everybody's, `ask…` is asked about.
+async fn usual_policy(lab: &Lab) {
+    let rules = json!([
+        { "action": "deny", "tool": ["Write", "Edit"], "args": { "file_path": "secret.txt" },
+          "reason": "leave the secret alone" },
+        { "action": "allow", "tool": "Bash", "args": { "command": "touch ok*" } },
+        { "action": "ask", "tool": "Bash", "args": { "command": "touch ask*" }, "reason": "look first" },
+    ]);
+    policy(lab, rules).await;
+}
+
+/// Waits for the next open approval of the session; it.
+async fn opened(lab: &Lab, id: &str, after: u64) -> Value {
+    let event = lab.wait_for_event(id, after, |event| event["type"] == "approval-opened").await;
+    let path = format!("/approvals/{}", event["payload"]["approval"].as_str().unwrap());
+    lab.ok("GET", &path, Value::Null).await["approval"].take()
+}
+
+async fn standing(lab: &Lab, approval: &Value) -> String {
+    let path = format!("/approvals/{}", approval["id"].as_str().unwrap());
+    lab.ok("GET", &path, Value::Null).await["approval"]["state"].as_str().unwrap().to_owned()
+}
+
+fn id_of(approval: &Value) -> &str {
+    approval["id"].as_str().unwrap()
+}
+
+/// What the tools told the model in the last turn.
+fn told(stub: &ModelStub) -> String {
+    let mut turns = stub.requests().into_iter().filter(|request| request.asked == Asked::Turn);
+    turns.next_back().map(|turn| turn.tool_results.join("\n")).unwrap_or_default()
+}
+
+/// How many approvals the session ever opened.
+async fn questions(lab: &Lab, id: &str) -> usize {
+    lab.events(id).await.iter().filter(|event| event["type"] == "approval-opened").count()
+}
+
+/// The decisions on record, as `tool decision`.
+async fn decisions(lab: &Lab, id: &str) -> Vec<String> {
+    let page = lab.ok("GET", &format!("/audit?session={id}&kind=decision"), Value::Null).await;
+    let entries = page["entries"].as_array().unwrap();
+    let line = |entry: &Value| {
+        format!("{} {}", entry["tool"].as_str().unwrap(), entry["decision"].as_str().unwrap())
+    };
+    entries.iter().map(line).collect()
+}
