@@ -28,11 +28,17 @@ pub const APPROVAL_SECONDS_MAX: i64 = 7_000;
 /// Whether agents get the person's SSH agent.
 pub const FORWARD_SSH_AUTH_SOCK: &str = "forwardSshAuthSock";
 
+/// How many days entries of the audit log stay.
+pub const AUDIT_DAYS: &str = "auditDays";
+
+/// The longest that audit entries may be kept by a number, in days: a century.
+const DAYS_MAX: f64 = 36_500.0;
+
 /// The longest that ended sessions may stay, in hours: ten years.
 const HOURS_MAX: f64 = 87_600.0;
 
 /// All settings, in alphabetical order.
-pub const SETTINGS: [Setting; 7] = [
+pub const SETTINGS: [Setting; 8] = [
     Setting {
         name: APPROVAL_ON_EXPIRY,
         means: "what a question gets that nobody answered in time: the agent's own `prompt`, or `deny`",
@@ -46,6 +52,13 @@ pub const SETTINGS: [Setting; 7] = [
         default: || json!(3_600),
         rule: "must be a whole number of seconds from 1 to 7,000",
         holds: |value| value.as_i64().is_some_and(|seconds| (1..=APPROVAL_SECONDS_MAX).contains(&seconds)),
+    },
+    Setting {
+        name: AUDIT_DAYS,
+        means: "days that entries of the audit log stay, whatever becomes of their sessions",
+        default: || json!(365),
+        rule: "must be a number of days from 1 to 36,500",
+        holds: |value| value.as_f64().is_some_and(|days| (1.0..=DAYS_MAX).contains(&days)),
     },
     Setting {
         name: DEFAULT_POLICY_ACTION,

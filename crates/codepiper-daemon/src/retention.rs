@@ -1,9 +1,10 @@
-//! Ended sessions leave the list after a while. Their events stay.
+//! Ended sessions leave the list after a while. Their events stay; the audit log has a time of its own.
 
 use crate::app::App;
 use crate::policies::session_gone;
 use crate::sessions::Sessions;
 use crate::settings;
+use codepiper_store::audit;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,18 @@ pub(crate) async fn run(app: Arc<App>, sessions: Sessions) {
                 }
             }
         }
+        drop_old_audit(&app).await;
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn drop_old_audit(app: &App) {
+    let days = settings::get(app, settings::AUDIT_DAYS).await.as_f64().unwrap_or(365.0);
+    let keep = Duration::from_secs_f64(days.max(1.0) * 86_400.0);
+    let oldest = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+    match app.store.write(move |tx| audit::drop_before(tx, oldest)).await {
+        Ok(0) => {}
+        Ok(dropped) => tracing::info!(dropped, "audit entries have reached their age"),
+        Err(error) => tracing::warn!(%error, "old audit entries stay"),
     }
 }

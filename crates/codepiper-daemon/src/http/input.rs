@@ -2,15 +2,19 @@
 
 use super::Http;
 use super::error::{Answer, Body};
-use crate::sessions::{Handle, Input, is_model};
+use crate::sessions::{Command, Handle, Input, is_model};
 use axum::Json;
 use axum::extract::{FromRequest, Multipart, Path, Request, State};
 use codepiper_api::sessions::{Done, KEYS_MAX, Model, SendKeys, SendText, Sent, SetModel, Slash, TEXT_MAX};
 use codepiper_api::{Fault, Refusal};
+use codepiper_core::hook::ToolCall;
 use codepiper_core::images::{IMAGE_MAX, ImageKind};
 use codepiper_core::keys;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+
+/// The policy channel of agents without hooks.
+const INPUT_PREFLIGHT: &str = "input-preflight";
 
 pub(super) async fn send(
     State(http): State<Http>,
@@ -34,6 +38,8 @@ pub(super) async fn send(
             Refusal::field("images", format_args!("`{shown}` was not uploaded to this session")).into()
         );
     }
+    let input = json!({ "input": request.text, "newline": request.newline });
+    preflight(&http, &handle, "terminal_input", input).await?;
     Ok(Json(type_text(&handle, request.text, images, request.newline).await?))
 }
 
@@ -58,7 +64,20 @@ pub(super) async fn slash(
         line.push(' ');
         line.push_str(argument);
     }
+    preflight(&http, &handle, "terminal_input", json!({ "input": line, "newline": true })).await?;
     Ok(Json(type_text(&handle, line, Vec::new(), true).await?))
+}
+
+/// Holds an input against the rules, where nothing else of the agent can be.
+async fn preflight(http: &Http, handle: &Handle, tool: &str, mut args: Value) -> Result<(), Refusal> {
+    let known = handle.known();
+    let provider = http.app.providers.find(&known.row.provider)?;
+    if provider.capabilities().policy_channel != INPUT_PREFLIGHT {
+        return Ok(());
+    }
+    args["provider"] = json!(provider.id());
+    let call = ToolCall { tool: tool.to_owned(), args, use_id: None, agent: None };
+    handle.ask(|reply| Command::Preflight { call, reply }).await
 }
 
 async fn type_text(
@@ -83,6 +102,7 @@ pub(super) async fn keys(
     for text in &request.keys {
         parsed.extend(keys::parse_all(text).map_err(|error| Refusal::field("keys", error))?);
     }
+    preflight(&http, &handle, "terminal_keys", json!({ "keys": request.keys })).await?;
     handle.input(|reply| Input::Keys { keys: parsed, reply }).await?;
     Ok(Json(Done { success: true }))
 }

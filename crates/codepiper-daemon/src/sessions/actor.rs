@@ -202,6 +202,10 @@ impl Actor {
                 let outcome = self.close_question(number, closing).await;
                 answer(reply, outcome);
             }
+            Command::Preflight { call, reply } => {
+                let outcome = self.preflight(&call).await;
+                answer(reply, outcome);
+            }
             Command::ChannelAsked { question, message, reply } => {
                 let outcome = self.channel_asked(*question, *message).await;
                 answer(reply, outcome);

@@ -129,3 +129,23 @@ async fn whoever_looks_at_a_killed_agent_in_focus_mode_does_not_end_tmux() {
         assert_eq!(lab.show(&keeper).await["state"], "idle");
     }
 }
+
+#[tokio::test]
+async fn what_is_typed_into_an_agent_without_hooks_is_held_against_the_rules() {
+    let (lab, id) = lab().await;
+    let rules = json!([
+        { "action": "deny", "tool": "terminal_input", "args": { "input": "*production*" }, "reason": "hands off" },
+        { "action": "ask", "tool": "terminal_keys", "args": { "keys": "*ctrl+d*" }, "reason": "that ends it" },
+    ]);
+    lab.ok("POST", "/policies", json!({ "name": "typing", "rules": rules })).await;
+    let send = json!({ "text": "deploy to\nproduction", "newline": true });
+    let (status, refusal) = lab.ask("POST", &format!("/sessions/{id}/send"), send).await;
+    assert_eq!((status, &refusal["details"]["policyAction"]), (403, &json!("deny")), "{refusal}");
+    assert!(refusal["error"].as_str().unwrap().contains("hands off"), "{refusal}");
+    let keys = json!({ "keys": ["ctrl+d"] });
+    let (status, refusal) = lab.ask("POST", &format!("/sessions/{id}/keys"), keys).await;
+    assert_eq!((status, &refusal["details"]["policyAction"]), (409, &json!("ask")), "{refusal}");
+    lab.send(&id, "deploy to staging").await;
+    lab.wait_for_text(&id, "heard [deploy to staging]").await;
+    assert!(!lab.screen(&id).contains("production"));
+}

@@ -4,7 +4,7 @@ use super::approvals::{Closing, Open, Waits};
 use super::gates::HookAnswer;
 use codepiper_api::Refusal;
 use codepiper_core::gate::Verdict;
-use codepiper_core::hook::Learned;
+use codepiper_core::hook::{Learned, ToolCall};
 use codepiper_core::provider::{Approval, ChannelMessage, Conversation, Variables};
 use codepiper_core::session::Happening;
 use serde_json::Value;
@@ -91,6 +91,13 @@ pub enum Command {
         /// How.
         closing: Closing,
         /// When that is stored.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Somebody wants to type into an agent that has no hooks.
+    Preflight {
+        /// What, as a call of a tool.
+        call: ToolCall,
+        /// Whether the rules let it pass.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// The agent asks on its control channel.

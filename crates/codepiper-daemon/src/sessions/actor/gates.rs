@@ -6,8 +6,8 @@ use super::commit::Batch;
 use crate::paths::resolved;
 use crate::settings;
 use crate::stand_in::RECORD_FIELD;
-use codepiper_api::Refusal;
 use codepiper_api::settings::APPROVAL_SECONDS_MAX;
+use codepiper_api::{Fault, Refusal};
 use codepiper_core::approval::digest;
 use codepiper_core::gate::{Gate, Verdict, Wants};
 use codepiper_core::hook::{HookEvent, Learned, ToolCall, bounded};
@@ -176,6 +176,33 @@ impl Actor {
         self.happen_with(&happenings, &learned, batch).await?;
         self.add_question(open);
         Ok(Verdict::Nothing)
+    }
+
+    /// Holds what is typed against the rules, for agents that report nothing themselves. It is no guard on the agent:
+    /// what it does with the input, and what a person types in its terminal, is not seen.
+    pub(super) async fn preflight(&mut self, call: &ToolCall) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let decided = self.decide(call, None);
+        if decided.verdict == Verdict::Nothing {
+            return Ok(());
+        }
+        let entry = self.decision_entry(call, Gate::ToolUse, &decided, began);
+        let batch = Batch { audit: vec![entry], ..Batch::default() };
+        self.happen_with(&[], &Learned::default(), batch).await?;
+        let id = &self.known.row.id;
+        let details = |word: &str| json!({ "policyAction": word, "provider": self.known.row.provider });
+        match decided.verdict {
+            Verdict::Deny { reason } => {
+                Err(Refusal::new(Fault::Forbidden, format!("it was not typed: {reason}"))
+                    .details(details("deny")))
+            }
+            Verdict::Ask { reason } => {
+                Err(Refusal::new(Fault::Conflict, format!("it was not typed: {reason}"))
+                    .hint(format!("type it yourself with `codepiper attach {id}`"))
+                    .details(details("ask")))
+            }
+            Verdict::Allow { .. } | Verdict::Answers { .. } | Verdict::Nothing => Ok(()),
+        }
     }
 
     /// What the rules say to a call. `cwd` is where the agent says that it works now.
