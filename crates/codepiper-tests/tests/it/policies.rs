@@ -786,3 +786,36 @@ async fn of_many_changes_at_a_time_every_one_counts() {
     let made = futures_util::future::join_all(twins).await;
     assert_eq!(made.iter().filter(|(status, _)| *status == 201).count(), 1, "{made:?}");
 }
+
+/// A recipe of the documentation: its JSON, and what the calls below it get.
+#[tokio::test]
+async fn the_recipes_of_the_documentation_do_what_it_says() {
+    let lab = Lab::start().await;
+    let text = include_str!("../../../../docs/policies.md");
+    let (_, recipes) = text.split_once("## Recipes").unwrap();
+    let mut calls = 0;
+    for recipe in recipes.split("\n### ").skip(1) {
+        let (_, rest) = recipe.split_once("```json\n").unwrap();
+        let (json, table) = rest.split_once("```").unwrap();
+        let draft: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        policy(&lab, draft.clone()).await;
+        for line in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+            let (typed, gets) = line.split_once("` | ").unwrap();
+            let typed = typed.replace("\\|", "|");
+            let call = match typed.split_once(' ') {
+                Some((tool @ ("Read" | "Write" | "Edit"), path)) => {
+                    json!({ "tool": tool, "args": { "file_path": path } })
+                }
+                Some(("WebFetch", url)) => json!({ "tool": "WebFetch", "args": { "url": url } }),
+                None if typed.starts_with("mcp__") => json!({ "tool": typed }),
+                _ => bash(&typed),
+            };
+            let call = with(call, json!({ "cwd": "/work/app", "policy": draft }));
+            let (effect, by) = would(&lab, call).await;
+            let expected = gets.trim_end_matches(" |").replace("nothing", "none");
+            assert_eq!(effect, expected, "`{typed}` by {by} in {}", draft["name"]);
+            calls += 1;
+        }
+    }
+    assert!(calls > 30, "{calls} calls were found in the documentation");
+}
