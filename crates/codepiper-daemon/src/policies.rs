@@ -172,19 +172,9 @@ impl Policies {
         self.books.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// Carries out a change and puts it on record, then lets it count.
+    /// Carries out a change, puts it on record, and lets it count. What is stored is looked at in the same transaction:
+    /// the change is refused before it wrote anything, or says what it did.
     pub async fn change<T: Send + 'static>(
-        &self,
-        app: &App,
-        what: Value,
-        work: impl FnOnce(&Transaction<'_>) -> codepiper_store::Result<T> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        self.change_if(app, move |tx| Ok(Ok((work(tx)?, Change { session: None, body: what })))).await
-    }
-
-    /// The same for a change that depends on what is stored: it is refused before it wrote anything, or says what
-    /// it did.
-    pub async fn change_if<T: Send + 'static>(
         &self,
         app: &App,
         work: impl FnOnce(&Transaction<'_>) -> codepiper_store::Result<Result<(T, Change), Refusal>>
@@ -224,24 +214,34 @@ impl Policies {
             }
             None => (format!("approved-{priority}"), "Approved for good".to_owned(), Scope::Global),
         };
-        let stored = self.table().find(&id).cloned();
-        let created_at = stored.as_ref().map_or_else(Timestamp::now, |stored| stored.created_at);
-        let mut policy = stored.map(|stored| stored.policy).unwrap_or_else(|| Policy {
-            id,
-            name,
-            description: Some("Written by answers to questions. Deleting a rule asks again.".into()),
-            enabled: true,
-            priority,
-            scope,
-            rules: Vec::new(),
-        });
-        if policy.rules.iter().any(|known| is_same_rule(known, &rule)) {
+        let is_same = |known: &Rule| is_same_rule(known, &rule);
+        if self.table().find(&id).is_some_and(|stored| stored.policy.rules.iter().any(is_same)) {
             return Ok(());
         }
-        let what = json!({ "remembered": rule, "policy": policy.id, "by": by });
-        policy.rules.push(rule);
-        let row = row(&policy, created_at);
-        self.change(app, what, move |tx| policies::put(tx, &row)).await
+        let by = by.to_owned();
+        // Read where it is written: two answers at a time both count, and so does a person's change between them.
+        let remember = move |tx: &Transaction<'_>| {
+            let stored = policies::get(tx, &id)?;
+            let created_at = stored.as_ref().map_or_else(Timestamp::now, |stored| stored.created_at);
+            let mut fields = stored.map(|stored| stored.body).unwrap_or_else(|| {
+                let description = "Written by answers to questions. Deleting a rule asks again.";
+                json!({
+                    "id": id, "name": name, "description": description, "priority": priority, "scope": scope,
+                    "rules": [],
+                })
+            });
+            if let Some(rules) = fields.get_mut("rules").and_then(Value::as_array_mut) {
+                rules.push(json!(rule));
+            }
+            let policy = match read_policy(&fields) {
+                Ok(policy) => policy,
+                Err(problems) => return Ok(Err(change::refuse(problems))),
+            };
+            policies::put(tx, &row(&policy, created_at))?;
+            let body = json!({ "remembered": rule, "policy": policy.id, "by": by });
+            Ok(Ok(((), Change { session: None, body })))
+        };
+        self.change(app, remember).await
     }
 
     /// Reads what is stored anew: policies, or the setting they fall back on, have changed.

@@ -65,8 +65,8 @@ pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(),
     Ok(())
 }
 
-/// Settings that decide calls: changes of them stand in the audit log.
-const ON_RECORD: [&str; 2] = [APPROVAL_ON_EXPIRY, DEFAULT_POLICY_ACTION];
+/// Settings that decide calls, or what of them stays on record: changes of them stand in the audit log.
+const ON_RECORD: [&str; 3] = [APPROVAL_ON_EXPIRY, AUDIT_DAYS, DEFAULT_POLICY_ACTION];
 
 fn record(tx: &Transaction<'_>, name: &str, value: &Value) -> codepiper_store::Result<()> {
     let before = settings::get(tx, name)?

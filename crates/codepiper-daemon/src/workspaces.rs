@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::env_sets::{self, EnvSetRef};
+use crate::policies::find_set;
 use crate::sessions::{internal, is_model, random};
 use codepiper_api::sessions::CreateSession;
 use codepiper_api::workspaces::{ChangeDefaults, ChangeWorkspace, Workspace, WorkspaceDefaults};
@@ -162,8 +163,6 @@ pub(crate) struct Filled {
     pub(crate) workspace: WorkspaceRef,
     /// The env sets among its defaults, weaker than those of the request.
     pub(crate) env_sets: Vec<EnvSetRef>,
-    /// What the person should know.
-    pub(crate) notes: Vec<String>,
 }
 
 /// Fills what a request does not say from the workspace that it names.
@@ -195,12 +194,9 @@ pub(crate) async fn fill(app: &App, request: &mut CreateSession) -> Result<Optio
         request.model.clone_from(&defaults.model);
     }
     request.billing_mode = request.billing_mode.or(defaults.billing_mode);
-    let notes = defaults.policy_set.iter().map(|set| {
-        format!("policy set `{set}` of workspace `{}` is kept, and not applied by this version", row.name)
-    });
+    request.policy_set_ids.extend(defaults.policy_set);
     Ok(Some(Filled {
         workspace: WorkspaceRef { id: row.id.clone(), name: row.name.clone() },
-        notes: notes.collect(),
         env_sets: defaults.env_sets,
     }))
 }
@@ -225,13 +221,12 @@ async fn changed(app: &App, mut defaults: Defaults, change: ChangeDefaults) -> R
         defaults.env_sets = env_sets::resolve(app, &sets.unwrap_or_default()).await?;
     }
     if let Some(policy_set) = change.policy_set {
-        if let Some(name) = &policy_set
-            && (name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control))
-        {
-            return Err(Refusal::field(
-                "defaults.policySet",
-                "must be 1 to 100 characters, none of them control",
-            ));
+        if let Some(name) = &policy_set {
+            let mut found = find_set(&app.policies.table(), name).map(|_| ());
+            if let Err(refusal) = &mut found {
+                refusal.field = Some("defaults.policySet".into());
+            }
+            found?;
         }
         defaults.policy_set = policy_set;
     }

@@ -20,7 +20,9 @@ pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, Restor
 pub(crate) use env_sets::{EnvSetArgs, EnvSetCommand, Variables};
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
-pub(crate) use policies::{Create, ExportStyle, PolicyArgs, PolicyCommand, Scoped, Trial, Update};
+pub(crate) use policies::{
+    BacktestArgs, Create, ExportStyle, PolicyArgs, PolicyCommand, Scoped, Trial, Update,
+};
 pub(crate) use policy_sets::{PolicySetArgs, PolicySetCommand};
 pub(crate) use sessions::{
     ModelArgs, OneSession, RenameArgs, ResizeArgs, RmArgs, SessionsArgs, SessionsCommand, SomeSessions,

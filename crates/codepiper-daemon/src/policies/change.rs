@@ -119,7 +119,7 @@ impl Draft {
 }
 
 /// All that is wrong with a draft.
-fn refuse(problems: Vec<Problem>) -> Refusal {
+pub(super) fn refuse(problems: Vec<Problem>) -> Refusal {
     let Some(first) = problems.first() else { return Refusal::new(Fault::Usage, "the policy is not good") };
     let more = match problems.len() - 1 {
         0 => String::new(),
@@ -151,7 +151,7 @@ impl Policies {
             policies::put(tx, &row(&policy, Timestamp::now()))?;
             Ok(Ok((id, created(&policy, by))))
         };
-        self.change_if(app, create).await
+        self.change(app, create).await
     }
 
     /// Changes what the draft says of a policy.
@@ -176,7 +176,7 @@ impl Policies {
             policies::put(tx, &row(&policy, created_at))?;
             Ok(Ok(((), updated(&policy, &Value::Object(before), by))))
         };
-        self.change_if(app, update).await
+        self.change(app, update).await
     }
 
     /// Writes a policy under an id: a new one, or a new form of the one that is there. Whether it is new.
@@ -202,7 +202,7 @@ impl Policies {
                 None => (true, created(&policy, by)),
             }))
         };
-        self.change_if(app, put).await
+        self.change(app, put).await
     }
 
     /// Removes a policy, from its sets too. One that cannot be read any more goes by its whole id.
@@ -224,7 +224,7 @@ impl Policies {
             });
             Ok(Ok(((), Change { session, body })))
         };
-        self.change_if(app, remove).await
+        self.change(app, remove).await
     }
 
     /// Makes a set.
@@ -258,7 +258,7 @@ impl Policies {
             });
             Ok(Ok((set.id, Change { session: None, body })))
         };
-        self.change_if(app, create).await
+        self.change(app, create).await
     }
 
     /// Changes a set's name, description, or whether it is the default.
@@ -361,7 +361,7 @@ impl Policies {
             });
             Ok(Ok(((), Change { session: None, body })))
         };
-        self.change_if(app, change).await
+        self.change(app, change).await
     }
 
     /// Removes a set, from its sessions too; its policies stay.
@@ -380,7 +380,7 @@ impl Policies {
             });
             Ok(Ok(((), Change { session: None, body })))
         };
-        self.change_if(app, remove).await
+        self.change(app, remove).await
     }
 
     /// Makes a policy that counts through a set, and the set.
@@ -419,7 +419,7 @@ impl Policies {
             });
             Ok(Ok(((policy.id, set.id), Change { session: None, body })))
         };
-        self.change_if(app, install).await
+        self.change(app, install).await
     }
 
     /// Gives a session a set.
@@ -442,7 +442,7 @@ impl Policies {
             let body = json!({ "change": "policy set applied", "set": set.id, "name": set.name, "by": by });
             Ok(Ok(((), Change { session: Some(session), body })))
         };
-        self.change_if(app, attach).await
+        self.change(app, attach).await
     }
 
     /// Takes a set from a session.
@@ -462,7 +462,7 @@ impl Policies {
             let body = json!({ "change": "policy set removed", "set": set.id, "name": set.name, "by": by });
             Ok(Ok(((), Change { session: Some(session), body })))
         };
-        self.change_if(app, detach).await
+        self.change(app, detach).await
     }
 
     /// The ids of the policies that are to be in a set.
@@ -523,7 +523,7 @@ pub async fn attach_at_start(app: &App, session: &SessionId, wanted: &[String]) 
         });
         Ok(Ok(((), Change { session: Some(session), body })))
     };
-    app.policies.change_if(app, attach).await
+    app.policies.change(app, attach).await
 }
 
 /// Forgets what was only for a session that has left the list: its sets, and the policies scoped to it.
@@ -550,7 +550,7 @@ pub async fn session_gone(app: &App, session: &SessionId) -> Result<(), Refusal>
         });
         Ok(Ok(((), Change { session: Some(session), body })))
     };
-    app.policies.change_if(app, forget).await
+    app.policies.change(app, forget).await
 }
 
 fn created(policy: &Policy, by: &str) -> Change {

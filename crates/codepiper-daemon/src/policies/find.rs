@@ -22,6 +22,14 @@ enum Kind {
     Set,
 }
 
+/// How a name is meant, the first that fits.
+#[derive(Clone, Copy)]
+enum Way {
+    Id,
+    Name,
+    Beginning,
+}
+
 /// Names that a hint lists.
 const HINT_MAX: usize = 5;
 
@@ -42,17 +50,18 @@ fn find<'a, T>(
         });
         described.collect::<Vec<_>>().join(", ")
     };
-    let by = |test: &dyn Fn(&str, &str) -> bool| -> Vec<&'a T> {
+    for way in [Way::Id, Way::Name, Way::Beginning] {
         let fits = |one: &&'a T| {
             let (id, name) = names(one);
-            test(id, name)
+            match way {
+                Way::Id => id == wanted,
+                Way::Name => name == wanted,
+                Way::Beginning => id.starts_with(wanted),
+            }
         };
-        all.iter().filter(fits).collect()
-    };
-    let ways: [&dyn Fn(&str, &str) -> bool; 3] =
-        [&|id, _| id == wanted, &|_, name| name == wanted, &|id, _| id.starts_with(wanted)];
-    for way in ways {
-        match by(way).as_slice() {
+        let mut found: Vec<&'a T> = all.iter().filter(fits).collect();
+        found.sort_by_key(|one| names(one).0);
+        match found.as_slice() {
             [] => {}
             _ if wanted.is_empty() => break,
             [one] => return Ok(one),

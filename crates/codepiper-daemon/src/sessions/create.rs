@@ -78,7 +78,6 @@ impl Sessions {
         known.launch.env_sets = env_sets;
         if let Some(filled) = filled {
             known.launch.workspace = Some(filled.workspace);
-            notes = filled.notes;
         }
         let outcome = self.place(known, &provider, &request, conversation, by).await;
         if outcome.is_err()

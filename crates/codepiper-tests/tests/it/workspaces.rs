@@ -99,12 +99,17 @@ async fn a_workspace_is_a_folder_that_is_there_with_a_name_of_its_own() {
     let change = async |path: &str, body: Value| -> Value {
         lab.ok("PUT", &format!("/workspaces/{path}"), body).await["workspace"]["defaults"].take()
     };
+    let strict = json!({ "defaults": { "policySet": "strict" } });
+    check("PUT", "/workspaces/app", strict, "404 there is no policy set `strict`").await;
+    lab.cli(["policy-set", "create", "--name", "strict"]);
     let defaults = json!({ "provider": "demo", "model": "opus", "policySet": "strict" });
     assert_eq!(change(&id[..5], json!({ "defaults": defaults })).await, defaults);
     let without = change("app", json!({ "name": "app2", "defaults": { "model": null } })).await;
     assert_eq!(without, json!({ "provider": "demo", "policySet": "strict" }));
     let answer = lab.ok("POST", "/sessions", json!({ "workspaceId": "app2" })).await;
-    assert!(answer["notes"][0].as_str().unwrap().contains("policy set `strict`"), "{answer}");
+    let session = answer["session"]["id"].as_str().unwrap();
+    let sets = lab.ok("GET", &format!("/sessions/{session}/policy-sets"), Value::Null).await;
+    assert_eq!(sets["policySets"][0]["name"], "strict", "{answer}");
     lab.cli(["workspace", "rm", "app2"]);
     assert!(project.is_dir());
     check("GET", "/workspaces/app2", Value::Null, "404").await;

@@ -185,28 +185,7 @@ Examples:
   codepiper policy backtest --file draft.yaml
   codepiper policy backtest guard --since 7d
   codepiper policy backtest --file draft.yaml --session api --show 100 --json")]
-    Backtest {
-        /// A policy that is there.
-        #[arg(required_unless_present = "file", conflicts_with = "file")]
-        id: Option<String>,
-        /// A draft; `-` is standard input.
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
-        /// Only calls of this session.
-        #[arg(long, value_name = "ID")]
-        session: Option<String>,
-        /// Only calls since then: 7d, 2h, a date, a date and time.
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// At most so many calls, the latest: 10,000 unless said, up to 100,000.
-        #[arg(long, value_name = "N")]
-        limit: Option<u32>,
-        /// At most so many of the calls that change: 20 unless said, up to 1,000.
-        #[arg(long, value_name = "N")]
-        show: Option<u32>,
-        #[command(flatten)]
-        format: Format,
-    },
+    Backtest(BacktestArgs),
     /// List the policies that come with CodePiper.
     #[command(after_help = "\
 Examples:
@@ -344,6 +323,30 @@ pub(crate) struct Trial {
     /// Tell programs by the exit code: 0 allow, 5 deny, 8 a person is asked.
     #[arg(long)]
     pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BacktestArgs {
+    /// A policy that is there.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) id: Option<String>,
+    /// A draft; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Only calls of this session.
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Only calls since then: 7d, 2h, a date, a date and time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// At most so many calls, the latest: 10,000 unless said, up to 100,000.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+    /// At most so many of the calls that change: 20 unless said, up to 1,000.
+    #[arg(long, value_name = "N")]
+    pub(crate) show: Option<u32>,
     #[command(flatten)]
     pub(crate) format: Format,
 }

@@ -137,6 +137,9 @@ fn about(entry: &Entry) -> String {
         });
         return text::clip(&text::visible(&format!("{change}: {}", name.unwrap_or_default())), 100);
     }
+    if let Some(policy) = entry.body["policy"].as_str().filter(|_| !entry.body["remembered"].is_null()) {
+        return format!("an answer became a rule of policy {}", text::visible(policy));
+    }
     let args = &entry.body["args"];
     let named = ["command", "file_path", "path", "url", "pattern", "query"];
     let text = named.iter().find_map(|name| args.get(name)?.as_str().map(str::to_owned));
