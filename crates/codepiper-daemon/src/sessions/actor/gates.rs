@@ -262,6 +262,7 @@ impl Actor {
     }
 
     fn decision_entry(&self, call: &ToolCall, gate: Gate, decided: &Decided, began: Instant) -> NewEntry {
+        let latency = began.elapsed();
         let (decision, reason) = match &decided.verdict {
             Verdict::Nothing => ("none", None),
             Verdict::Allow { reason } => ("allow", Some(reason)),
@@ -278,7 +279,7 @@ impl Actor {
             body: json!({
                 "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
                 "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
-                "latencyUs": began.elapsed().as_micros() as u64,
+                "latencyUs": latency.as_micros() as u64,
             }),
         }
     }
