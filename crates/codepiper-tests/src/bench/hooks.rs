@@ -24,7 +24,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let each = bench.count(10_000, 800) / CONNECTIONS;
     let lab = bench.lab();
     lab.start_daemon();
-    let ids = bench.demos(&lab, CONNECTIONS);
+    // Sessions that are held to rules, unlike those of the other measurements.
+    let body = || json!({ "provider": "demo", "cwd": lab.project() });
+    let ids: Vec<String> = (0..CONNECTIONS).map(|_| bench.wait(lab.session(body()))).collect();
+    for id in &ids {
+        bench.wait(lab.wait_for_state(id, "idle"));
+    }
     let mut secrets = Vec::new();
     for id in &ids {
         let agent = bench.wait(lab.show(id))["pid"].as_u64().context("a pid")?;

@@ -243,7 +243,8 @@ impl Actor {
             Decider::Harmless => json!({ "harmless": true }),
         };
         let reason = match &decision.by {
-            Decider::Rule { policy_name, .. } => {
+            // Where a rule has no reason of its own, the policy is named already.
+            Decider::Rule { policy_name, .. } if !decision.reason.starts_with("policy `") => {
                 format!("CodePiper policy `{policy_name}`: {}", decision.reason)
             }
             _ => format!("CodePiper: {}", decision.reason),
