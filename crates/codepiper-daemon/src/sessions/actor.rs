@@ -27,6 +27,7 @@ use codepiper_core::masking::Masker;
 use codepiper_core::provider::Provider;
 use codepiper_core::session::Happening;
 use codepiper_store::events::{Appended, StoredEvent};
+use codepiper_store::sessions::SessionRow;
 use codepiper_store::{events, sessions};
 use process::Ending;
 use reports::Transcript;
@@ -53,6 +54,8 @@ pub(super) struct Actor {
     turn_to_write: Option<Instant>,
     ending: Ending,
     approvals: Approvals,
+    /// The session's row as it is in the store.
+    stored: Option<SessionRow>,
     masker: Masker,
     /// Who waits for the first pid, and how long.
     launching: Option<(Reply, Instant)>,
@@ -106,6 +109,7 @@ impl Actor {
             turn_to_write: None,
             ending: Ending::default(),
             approvals,
+            stored: None,
             masker: Masker::default(),
             launching: None,
         }

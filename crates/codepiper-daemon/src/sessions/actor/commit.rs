@@ -10,6 +10,7 @@ use codepiper_core::session::{Activity, Happening, State, step};
 use codepiper_store::approvals::ApprovalRow;
 use codepiper_store::audit::NewEntry;
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
+use codepiper_store::sessions::SessionRow;
 use codepiper_store::{approvals, audit, events, sessions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -160,6 +161,12 @@ impl Actor {
         let Batch { events: new, approvals: questions, audit: entries, closings } = batch.into();
         self.known.row.updated_at = Timestamp::now();
         let row = self.known.to_row();
+        // Most hooks change nothing of it but the moment.
+        let is_same = self
+            .stored
+            .as_ref()
+            .is_some_and(|stored| *stored == SessionRow { updated_at: stored.updated_at, ..row.clone() });
+        let changed = (!is_same).then(|| row.clone());
         let is_audited = !entries.is_empty();
         let for_store = new.clone();
         let appended = self
@@ -180,7 +187,9 @@ impl Actor {
                 for entry in &entries {
                     audit::append(tx, entry)?;
                 }
-                sessions::update(tx, &row)?;
+                if let Some(row) = &changed {
+                    sessions::update(tx, row)?;
+                }
                 Ok(appended)
             })
             .await
@@ -193,6 +202,9 @@ impl Actor {
             })?;
         self.publish.send_replace(Arc::new(self.known.clone()));
         let is_stored = !matches!(appended.first(), Some(Appended::Known(_)));
+        if is_stored && !is_same {
+            self.stored = Some(row);
+        }
         if is_audited {
             self.app.audited.send_replace(());
         }
