@@ -17,6 +17,7 @@ mod caller;
 mod env_sets;
 mod http;
 mod log;
+mod own_files;
 mod paths;
 mod policies;
 mod processes;

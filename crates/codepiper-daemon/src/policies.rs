@@ -266,6 +266,7 @@ pub fn write_rules(app: &App, known: &Known) {
         session: known.row.id.clone(),
         cwd: known.row.cwd.clone().into(),
         home: app.config.environment.get("HOME").map(Into::into),
+        own: app.config.home.clone(),
         bypass: known.launch.dangerous,
         snapshot: app.policies.snapshot(known),
     };

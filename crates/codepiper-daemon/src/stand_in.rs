@@ -3,6 +3,7 @@
 //!
 //! It runs inside the hook helper: no runtime, no store. The rules come from a file that the daemon keeps up to date.
 
+use crate::own_files::{WHY, names_own_files};
 use crate::pane::write_whole;
 use codepiper_core::gate::{Gate, Verdict, Wants};
 use codepiper_core::hook::ToolCall;
@@ -33,6 +34,8 @@ pub struct Rules {
     pub cwd: PathBuf,
     /// What `~` means.
     pub home: Option<PathBuf>,
+    /// Our own folder.
+    pub own: PathBuf,
     /// No rules: the session was started as dangerous.
     pub bypass: bool,
     /// They.
@@ -67,8 +70,13 @@ pub fn stand_in(folder: &Path, body: &[u8]) -> Option<StoodIn> {
     if rules.as_ref().is_some_and(|rules| rules.bypass) {
         return None;
     }
+    let guards = |rules: &Rules| {
+        names_own_files(&rules.own, &call, directory(&event).as_deref().unwrap_or(&rules.cwd))
+    };
+    let is_ours = rules.as_ref().is_some_and(guards);
     let decision = rules.and_then(|rules| decide(rules, &call, &event));
     let verdict = match &decision {
+        _ if is_ours => Verdict::Deny { reason: WHY.into() },
         None if gate == Gate::ToolUse => {
             Verdict::Ask { reason: "CodePiper: the daemon and the session's rules cannot be read".into() }
         }
@@ -90,7 +98,7 @@ pub fn stand_in(folder: &Path, body: &[u8]) -> Option<StoodIn> {
 fn decide(rules: Rules, call: &ToolCall, event: &Value) -> Option<Decision> {
     let Rules { session, cwd, home, snapshot, .. } = rules;
     let book = snapshot.book().ok()?;
-    let now = event.get("cwd").and_then(Value::as_str).map(PathBuf::from).filter(|cwd| cwd.is_absolute());
+    let now = directory(event);
     Some(book.decide(&Call {
         tool: &call.tool,
         args: &call.args,
@@ -99,6 +107,11 @@ fn decide(rules: Rules, call: &ToolCall, event: &Value) -> Option<Decision> {
         home: home.as_deref(),
         real: &crate::paths::resolved,
     }))
+}
+
+/// Where the agent says that it works now.
+fn directory(event: &Value) -> Option<PathBuf> {
+    event.get("cwd").and_then(Value::as_str).map(PathBuf::from).filter(|cwd| cwd.is_absolute())
 }
 
 /// An allow is not given: what it would let through unseen is left to the agent's own rules.
@@ -129,6 +142,7 @@ mod tests {
             session: SessionId::from_bits(1),
             cwd: "/p".into(),
             home: None,
+            own: "/somewhere/.codepiper".into(),
             bypass: false,
             snapshot: Snapshot::new(vec![read_policy(&policy).unwrap()], Fallback::Ask),
         }
@@ -152,6 +166,7 @@ mod tests {
         };
         check(Speaks::Claude, "PreToolUse", "cd x && rm -rf y", r#""permissionDecision":"deny""#);
         check(Speaks::Claude, "PreToolUse", "git push", r#""permissionDecision":"ask""#);
+        check(Speaks::Claude, "PreToolUse", "cat ~/.codepiper/keys/key", "not for agents");
         check(Speaks::Claude, "PreToolUse", "ls", "");
         check(Speaks::Claude, "PreToolUse", "make", "");
         check(Speaks::Claude, "PermissionRequest", "rm x", r#""behavior":"deny""#);

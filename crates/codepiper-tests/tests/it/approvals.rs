@@ -342,3 +342,21 @@ async fn what_is_denied_stays_denied_when_the_daemon_is_gone() {
     let by = &page["entries"].as_array().unwrap().last().unwrap()["body"]["by"];
     assert_eq!(by["snapshot"]["policy"], format!("{id}-approved-0"), "{page}");
 }
+
+#[tokio::test]
+async fn our_own_files_are_not_for_agents() {
+    let lab = Lab::start().await;
+    let id = lab.demo().await;
+    lab.wait_for_state(&id, "idle").await;
+    let rules = lab.path(&format!("home/sessions/{id}/rules.json"));
+    let before = std::fs::read(&rules).unwrap();
+    for prompt in [
+        format!("WRITE: {} :: none", rules.display()),
+        format!("RUN: echo none > {}", rules.display()),
+        "READ: ../home/codepiper.db".to_owned(),
+    ] {
+        lab.turn(&id, &prompt).await;
+        lab.wait_for_text(&id, "are not for agents").await;
+    }
+    assert_eq!(std::fs::read(&rules).unwrap(), before);
+}

@@ -3,6 +3,7 @@
 use super::Actor;
 use super::approvals::{Open, Question};
 use super::commit::Batch;
+use crate::own_files::{WHY, names_own_files};
 use crate::paths::resolved;
 use crate::settings;
 use crate::stand_in::RECORD_FIELD;
@@ -215,6 +216,13 @@ impl Actor {
             };
         }
         let cwd = cwd.filter(|cwd| cwd.is_absolute()).unwrap_or(Path::new(&self.known.row.cwd));
+        if names_own_files(&self.app.config.home, call, cwd) {
+            return Decided {
+                verdict: Verdict::Deny { reason: WHY.into() },
+                by: json!({ "guard": "own files" }),
+                priority: None,
+            };
+        }
         let home = self.app.config.environment.get("HOME").map(Path::new);
         let decision = self.app.policies.book(&self.known).decide(&Call {
             tool: &call.tool,
