@@ -231,7 +231,7 @@ pub(crate) struct Create {
     #[arg(long)]
     pub(crate) disabled: bool,
     /// What its only rule says.
-    #[arg(long, value_enum, required_unless_present_any = ["rules", "file"], conflicts_with_all = ["rules", "file"])]
+    #[arg(long, value_enum, conflicts_with_all = ["rules", "file"])]
     pub(crate) action: Option<Word>,
     /// The tool of the rule. Can be repeated.
     #[arg(long, value_name = "PATTERN", requires = "action")]
