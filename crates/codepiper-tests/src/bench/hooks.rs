@@ -2,10 +2,12 @@
 
 use super::Bench;
 use super::processes::{EVENT, hook_environment, serve_floor};
-use super::report::Samples;
+use super::report::{Samples, at_most};
 use super::wire::Wire;
+use crate::lab::Lab;
 use anyhow::{Context, Result, ensure};
 use codepiper_api::defaults::{HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER, HOOK_SECRET_VARIABLE};
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
@@ -13,11 +15,21 @@ use std::time::Instant;
 
 const CONNECTIONS: usize = 8;
 
+/// A call that the rules decide.
+const CALL: &str = include_str!("../../../codepiper-core/testdata/claude-code/hooks/PreToolUse.Bash.json");
+
+const DECIDED: &str = "8 sessions, each event a decision of 1,000 rules";
+
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let each = bench.count(10_000, 800) / CONNECTIONS;
     let lab = bench.lab();
     lab.start_daemon();
-    let ids = bench.demos(&lab, CONNECTIONS);
+    // Sessions that are held to rules, unlike those of the other measurements.
+    let body = || json!({ "provider": "demo", "cwd": lab.project() });
+    let ids: Vec<String> = (0..CONNECTIONS).map(|_| bench.wait(lab.session(body()))).collect();
+    for id in &ids {
+        bench.wait(lab.wait_for_state(id, "idle"));
+    }
     let mut secrets = Vec::new();
     for id in &ids {
         let agent = bench.wait(lab.show(id))["pid"].as_u64().context("a pid")?;
@@ -37,7 +49,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     })?;
     bench.report.floor("a bare server, each committed: latency", "ms", &floor);
     bench.report.floor("a bare server, each committed: rate", "1/s", &floor_rate);
-    for (what, sessions) in [("8 sessions", CONNECTIONS), ("1 session", 1)] {
+    for (what, sessions, event) in
+        [("8 sessions", CONNECTIONS, EVENT), ("1 session", 1, EVENT), (DECIDED, CONNECTIONS, CALL)]
+    {
+        if what == DECIDED {
+            bench.wait(lab.ok("POST", "/policies", thousand_rules()));
+        }
         let before = bench.wait(lab.last_event());
         let (latency, rate) = in_parallel(each, |connection| {
             let mut wire = Wire::connect(&lab.path("s"))?;
@@ -46,11 +63,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
                 (format!("/sessions/{}/hooks", ids[which]), secrets[which].clone())
             };
             Ok(move |n| -> Result<()> {
-                let uid = format!("{sessions}x{connection}x{n}");
+                let uid = format!("{}x{connection}x{n}", what.len());
                 let headers = format!(
                     "content-type: application/json\r\n{HOOK_SECRET_HEADER}: {secret}\r\n{HOOK_EVENT_ID_HEADER}: {uid}\r\n"
                 );
-                wire.ask("POST", &path, &headers, EVENT.as_bytes()).map(drop)
+                wire.ask("POST", &path, &headers, event.as_bytes()).map(drop)
             })
         })?;
         let stored = bench.wait(lab.last_event()) - before;
@@ -58,7 +75,39 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         bench.report.figure(&format!("{what}: latency"), "ms", &latency);
         bench.report.figure(&format!("{what}: rate"), "1/s", &rate);
     }
+    let decided = decision_times(bench, &lab)?;
+    let targets = vec![at_most("p99", decided.percentile(99.0), 50.0)];
+    bench.report.judged("the decision alone, by the audit log", "us", &decided, targets);
     Ok(())
+}
+
+/// A thousand rules, none of which is for the call but the last.
+fn thousand_rules() -> Value {
+    let mut rules: Vec<Value> = (0..999)
+        .map(|n| {
+            let word = ["git", "npm", "docker", "kubectl", "rm"][n % 5];
+            json!({ "action": "deny", "tool": "Bash", "args": { "command": format!("{word} blocked{n} *") } })
+        })
+        .collect();
+    rules.push(json!({ "action": "allow", "tool": "Bash", "args": { "command": "pwd" } }));
+    json!({ "name": "thousand", "rules": rules })
+}
+
+/// How long each decision took in the daemon, in microseconds.
+fn decision_times(bench: &Bench, lab: &Lab) -> Result<Samples> {
+    let mut times = Samples::default();
+    let mut after = 0;
+    loop {
+        let page = format!("/audit?kind=decision&decision=allow&limit=1000&after={after}");
+        let page = bench.wait(lab.ok("GET", &page, Value::Null));
+        for entry in page["entries"].as_array().context("entries")? {
+            after = entry["id"].as_u64().context("a number")?;
+            times.push(entry["body"]["latencyUs"].as_f64().context("a time")?);
+        }
+        if page["hasMore"] != true {
+            return Ok(times);
+        }
+    }
 }
 
 /// Latency of each call, and calls a second over all connections.

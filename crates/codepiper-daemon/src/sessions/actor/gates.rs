@@ -243,7 +243,8 @@ impl Actor {
             Decider::Harmless => json!({ "harmless": true }),
         };
         let reason = match &decision.by {
-            Decider::Rule { policy_name, .. } => {
+            // Where a rule has no reason of its own, the policy is named already.
+            Decider::Rule { policy_name, .. } if !decision.reason.starts_with("policy `") => {
                 format!("CodePiper policy `{policy_name}`: {}", decision.reason)
             }
             _ => format!("CodePiper: {}", decision.reason),
@@ -262,6 +263,7 @@ impl Actor {
     }
 
     fn decision_entry(&self, call: &ToolCall, gate: Gate, decided: &Decided, began: Instant) -> NewEntry {
+        let latency = began.elapsed();
         let (decision, reason) = match &decided.verdict {
             Verdict::Nothing => ("none", None),
             Verdict::Allow { reason } => ("allow", Some(reason)),
@@ -278,7 +280,7 @@ impl Actor {
             body: json!({
                 "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
                 "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
-                "latencyUs": began.elapsed().as_micros() as u64,
+                "latencyUs": latency.as_micros() as u64,
             }),
         }
     }
