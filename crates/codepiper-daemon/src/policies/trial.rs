@@ -2,6 +2,8 @@
 
 use super::{Place, Table, compile, deny_all};
 use crate::app::App;
+use crate::own_files::{WHY, names_own_files};
+use crate::paths::resolved;
 use crate::sessions::{Known, internal};
 use codepiper_api::Refusal;
 use codepiper_api::policies::{Backtested, ChangedCall, Counts, Effect, PolicyName, Tested};
@@ -91,16 +93,26 @@ pub fn test(
         home: app.config.environment.get("HOME").map(Path::new),
         real: &resolved,
     });
-    let wants = Wants::of(&ToolCall { tool: tool.to_owned(), args, use_id: None, agent: None });
-    let effect = match subject.is_dangerous {
-        true => Effect::None,
-        false => effect(&decision, wants),
+    let call = ToolCall { tool: tool.to_owned(), args, use_id: None, agent: None };
+    let is_guarded = names_own_files(&app.config.home, &call, cwd);
+    let effect = match (subject.is_dangerous, is_guarded) {
+        (true, _) => Effect::None,
+        (false, true) => Effect::Deny,
+        (false, false) => effect(&decision, Wants::of(&call)),
+    };
+    let (lines, decision) = match is_guarded {
+        // Before any rule, as at the gate.
+        true => (
+            vec![format!("deny: {WHY}")],
+            json!({ "action": "deny", "by": { "kind": "ownFiles" }, "reason": WHY, "parts": [] }),
+        ),
+        false => (explain(&decision), json!(decision)),
     };
     let names = |policy: &Policy| PolicyName { id: policy.id.clone(), name: policy.name.clone() };
     Tested {
         effect,
-        lines: explain(&decision),
-        decision: json!(decision),
+        lines,
+        decision,
         policies: policies.iter().map(names).collect(),
         fallback: table.fallback,
         bypassed: subject.is_dangerous,
@@ -259,9 +271,15 @@ impl Run {
             home: self.app.config.environment.get("HOME").map(Path::new),
             real: &|path: &Path| path.to_owned(),
         };
-        let (now, with) = (books.now.decide(&asked), books.with.decide(&asked));
         let result = &mut self.result;
         result.calls += 1;
+        if names_own_files(&self.app.config.home, &call, &cwd) {
+            for counts in [&mut result.now, &mut result.with, &mut result.alone] {
+                counts.count(Action::Deny);
+            }
+            return;
+        }
+        let (now, with) = (books.now.decide(&asked), books.with.decide(&asked));
         result.now.count(now.action);
         result.with.count(with.action);
         result.alone.count(books.alone.decide(&asked).action);
@@ -297,15 +315,4 @@ impl Books {
         let now = if table.unreadable.is_empty() { compile(&now, fallback) } else { deny_all() };
         Self { now, with: compile(&with, fallback), alone: compile(&alone, fallback) }
     }
-}
-
-/// The path with every link in it resolved, up to the part that does not exist, as at the gates.
-fn resolved(path: &Path) -> PathBuf {
-    for known in path.ancestors() {
-        if let Ok(real) = known.canonicalize() {
-            let missing = path.strip_prefix(known).unwrap_or(Path::new(""));
-            return if missing.as_os_str().is_empty() { real } else { real.join(missing) };
-        }
-    }
-    path.to_owned()
 }

@@ -3,7 +3,7 @@
 mod refusals;
 mod trials;
 
-use codepiper_tests::lab::Lab;
+use codepiper_tests::lab::{Lab, codepiper};
 use serde_json::{Value, json};
 
 /// Writes a policy; its id.
@@ -496,4 +496,54 @@ async fn of_many_changes_at_a_time_every_one_counts() {
         (0..8).map(|_| lab.ask("POST", "/policies", json!({ "id": "twin", "name": "t", "rules": [] })));
     let made = futures_util::future::join_all(twins).await;
     assert_eq!(made.iter().filter(|(status, _)| *status == 201).count(), 1, "{made:?}");
+}
+
+#[tokio::test]
+async fn a_session_changes_no_policy_and_asks_for_none() {
+    let lab = Lab::start().await;
+    rule(&lab, "guard", json!({ "action": "deny", "tool": "WebFetch" })).await;
+    lab.cli(["policy-set", "create", "--name", "strict"]);
+    let id = idle(&lab, json!({ "args": ["--permission-mode", "bypassPermissions"] })).await;
+    let (program, socket) = (codepiper().display(), lab.path("s"));
+    let socket = socket.display();
+    let attempts = [
+        "policy create --action allow --priority 1000",
+        "policy delete guard",
+        "policy toggle guard",
+        "policy default ask",
+        "policy test ls",
+        "policy list",
+        "policy install careful",
+        "policy-set delete strict",
+        "policy-set list",
+    ];
+    for (n, attempt) in attempts.iter().enumerate() {
+        let said = lab.project().join(format!("said{n}"));
+        lab.turn(&id, &format!("RUN: {program} -s {socket} {attempt} > {} 2>&1", said.display())).await;
+        let said = std::fs::read_to_string(said).unwrap();
+        assert!(said.contains("sessions may only report"), "{attempt}: {said}");
+    }
+    let list = lab.ok("GET", "/policies?enabled=true", Value::Null).await;
+    assert_eq!(list["policies"].as_array().map(Vec::len), Some(1), "{list}");
+}
+
+#[tokio::test]
+async fn a_stored_policy_that_cannot_be_read_denies_everything_until_it_is_deleted() {
+    let lab = Lab::start().await;
+    rule(&lab, "reads", json!({ "action": "allow", "tool": "Bash" })).await;
+    let id = idle(&lab, json!({ "args": ["--permission-mode", "bypassPermissions"] })).await;
+    policy(&lab, json!({ "id": "of-a-later-version", "name": "x", "rules": [] })).await;
+    lab.kill_daemon();
+    let database = codepiper_store::Connection::open(lab.path("home/codepiper.db")).unwrap();
+    let spoil = r#"UPDATE policies SET body = '{"rules": "new form"}' WHERE id = 'of-a-later-version'"#;
+    database.execute_batch(spoil).unwrap();
+    drop(database);
+    lab.start_daemon();
+    assert!(!runs(&lab, &id, "unknown").await);
+    assert_eq!(effect(&lab, &id, "ls").await, "deny");
+    let output = lab.run(["policy", "list"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("`of-a-later-version` cannot be read, and every call is denied"), "{said}");
+    lab.cli(["policy", "delete", "of-a-later-version"]);
+    assert!(runs(&lab, &id, "known").await);
 }

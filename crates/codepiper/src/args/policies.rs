@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A policy is a list of rules with a priority. The highest priority at which a rule matches decides; within it deny
+A policy is a list of rules with a priority. The highest priority at which a rule matches decides; within it deny \
 beats ask beats allow. Without a command it is the same as `policy list`.
 
 Examples:
@@ -68,7 +68,7 @@ Examples:
   codepiper policy create --action allow --tool Read --reason harmless
   codepiper policy create --action deny --tool Bash --args '{\"command\":\"sudo*\"}' --reason no-root
   codepiper policy create --action ask --tool WebFetch --scope provider:codex --priority 10
-  codepiper policy create --name guard --rules '[{\"action\":\"deny\",\"tool\":\"WebSearch\"}]' --session api
+  codepiper policy create --name guard --rules '[{\"action\":\"deny\",\"tool\":\"WebSearch\"}]'
   codepiper policy create --file policy.yaml
   codepiper policy export guard | codepiper policy create --file - --replace"
     )]
@@ -118,7 +118,7 @@ Examples:
     },
     /// Say what a call would get, which rule decides, and each part of a command.
     #[command(after_help = "\
-Words without `--tool` are a command for Bash. Without a session it is decided as for a new one in this folder.
+Words without `--tool` are a command for Bash. Without a session it is decided as for a new one in this folder. \
 Nothing is run, changed or put on record.
 
 Examples:
@@ -139,8 +139,8 @@ Examples:
     },
     /// Make policies of the permission rules in Claude Code's settings.
     #[command(after_help = "\
-Without a file: ~/.claude/settings.json for every session, and .claude/settings.json and .claude/settings.local.json
-of the folder for sessions in it. What cannot be said in our rules is listed. Importing again brings the rules up to
+Without a file: ~/.claude/settings.json for every session, and .claude/settings.json and .claude/settings.local.json \
+of the folder for sessions in it. What cannot be said in our rules is listed. Importing again brings the rules up to \
 date.
 
 Examples:
@@ -178,7 +178,7 @@ Examples:
     },
     /// Say what a policy would have changed in the calls that were recorded.
     #[command(after_help = "\
-The draft is a file, or a policy that is there (a disabled one, for example). Files that links pointed to are not
+The draft is a file, or a policy that is there (a disabled one, for example). Files that links pointed to are not \
 looked up.
 
 Examples:
@@ -231,7 +231,7 @@ pub(crate) struct Create {
     #[arg(long)]
     pub(crate) disabled: bool,
     /// What its only rule says.
-    #[arg(long, value_enum, required_unless_present_any = ["rules", "file"], conflicts_with_all = ["rules", "file"])]
+    #[arg(long, value_enum, conflicts_with_all = ["rules", "file"])]
     pub(crate) action: Option<Word>,
     /// The tool of the rule. Can be repeated.
     #[arg(long, value_name = "PATTERN", requires = "action")]

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Policies scoped to `set` count for the sessions that have a set with them. Without a command it is the same as
+Policies scoped to `set` count for the sessions that have a set with them. Without a command it is the same as \
 `policy-set list`.
 
 Examples:

@@ -54,7 +54,8 @@ fn parse(text: &str) -> Result<Value, String> {
         serde_saphyr::from_str_with_options(text, options).map_err(|no_yaml| {
             match text.trim_start().starts_with(['{', '[']) {
                 true => no_json.to_string(),
-                false => no_yaml.to_string(),
+                // What it would say to a programmer is of no use here.
+                false => no_yaml.to_string().replace(", set DuplicateKeyPolicy in Options if acceptable", ""),
             }
         })
     })
@@ -205,6 +206,7 @@ mod tests {
         check("name: a", no_policy);
         check("[]", no_policy);
         check("", no_policy);
+        check("name: a\nname: b", "error: line 2 column 1: duplicate mapping key: name");
         check("just words", no_policy);
         check("[1]", "has `1` in place of a policy");
         check(r#"{"name": "a","#, "EOF while parsing a value at line 1 column 13");

@@ -80,6 +80,11 @@ async fn a_test_says_what_really_happens() {
         assert_eq!(output.status.code(), Some(code), "{command}");
         assert_eq!(lab.run(["policy", "test", command]).status.code(), Some(0), "{command}");
     }
+    // Our own files are guarded whatever the rules say.
+    let own =
+        json!({ "tool": "Read", "args": { "file_path": lab.path("home/codepiper.db") }, "session": id });
+    let own = with(own, json!({ "rules": [{ "action": "allow" }] }));
+    assert_eq!(would(&lab, own).await, pair("deny", "ownFiles"));
     // A draft in place of what is in force; questions and plans are always for a person.
     let draft = |rules: Value| with(bash("rm b"), json!({ "rules": rules }));
     assert_eq!(would(&lab, draft(json!([{ "action": "allow", "tool": "Bash" }]))).await.0, "allow");

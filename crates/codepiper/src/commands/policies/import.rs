@@ -59,7 +59,7 @@ pub(super) async fn import(
         for (file, imported) in found.iter_mut().filter(|(_, imported)| !imported.rules.is_empty()) {
             *imported = daemon.call(Method::POST, route(), &request(file, false)?).await?;
             if let Some(policy) = imported.policy.as_ref().filter(|_| !json) {
-                output::done(&format!("policy {} has {} rules", policy.policy.id, imported.rules.len()))?;
+                output::done(&format!("policy {} has {}", policy.policy.id, count(imported.rules.len())))?;
             }
         }
     } else if !json {
@@ -98,12 +98,16 @@ fn told_import(heading: &str, imported: &Imported, page: Page) -> String {
     shown
 }
 
+fn count(rules: usize) -> String {
+    if rules == 1 { "1 rule".into() } else { format!("{rules} rules") }
+}
+
 /// Asks the person, where there is one.
 fn agreed(rules: usize) -> Result<bool, Refusal> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
-    output::say(&format!("write these {rules} rules? [y/N]"));
+    output::say(&format!("write {}? [y/N]", count(rules)));
     let mut answer = String::new();
     std::io::stdin()
         .lock()

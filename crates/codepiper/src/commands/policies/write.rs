@@ -57,7 +57,10 @@ fn drafts(
             vec![Map::from_iter([("rules".to_owned(), policy_files::option("rules", rules)?)])]
         }
         (None, None, action) => {
-            let action = action.ok_or_else(|| Refusal::field("action", "is missing"))?;
+            let action = action.ok_or_else(|| {
+                Refusal::field("action", "is missing: what does the rule say?")
+                    .hint("`--action deny --tool Bash` writes one rule, `--rules` a list, `--file` a file")
+            })?;
             let rule = rule(action.into(), &args)?;
             let name = args.name.clone().unwrap_or_else(|| derived_name(&rule));
             let fields = [("name".to_owned(), json!(name)), ("rules".to_owned(), json!([rule]))];
@@ -229,6 +232,7 @@ mod tests {
             }]),
         );
         check(&["--file", "x", "--scope", "set"], json!([{"name": "f", "rules": [], "scope": "set"}]));
+        check(&[], json!("`action` is missing: what does the rule say?"));
         check(&["--action", "deny"], json!([{"name": "deny every tool", "rules": [{"action": "deny"}]}]));
         check(
             &["--action", "deny", "--args", "[]"],
