@@ -259,7 +259,9 @@ impl RuleBook {
     ) -> Judged {
         // A deny or ask rule that may be meant: nothing is allowed past it but by a rule for exactly this.
         let mut caution: Option<&Compiled> = None;
+        let mut has_rules = false;
         for rule in rules {
+            has_rules = true;
             match hit(rule) {
                 Hit::No => {}
                 Hit::Maybe => {
@@ -280,7 +282,8 @@ impl RuleBook {
         let nobody = self.nobody();
         match (caution, unreadable) {
             (Some(caution), why) => Judged { priority: None, ..self.careful(nobody.action, caution, why, 0) },
-            (None, Some(why)) => {
+            // Whoever has no rules for such calls has not asked to be asked.
+            (None, Some(why)) if has_rules => {
                 let reason = format!("it can't be known what this would do: {why}");
                 Judged { by: Decider::Unreadable { why: why.into() }, reason, ..nobody }
             }
@@ -290,7 +293,7 @@ impl RuleBook {
                 reason: "it needs no rule".into(),
                 priority: Some(i64::MAX),
             },
-            (None, None) => nobody,
+            (None, _) => nobody,
         }
     }
 

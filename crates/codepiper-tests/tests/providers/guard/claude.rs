@@ -29,12 +29,25 @@ impl Bench {
         id
     }
 
+    /// The person has said yes to Claude Code's own warning of the mode.
+    fn accept_bypass(&self) {
+        let settings = PathBuf::from(
+            &self.home.environment.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1,
+        )
+        .join("settings.json");
+        let mut known: Value = std::fs::read(&settings)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_else(|| json!({}));
+        known["skipDangerousModePermissionPrompt"] = json!(true);
+        std::fs::write(&settings, known.to_string()).unwrap();
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.home.project.join(name)
     }
 }
 
-/// Skips Claude Code's own warning: the person chose the mode.
 const BYPASS: [&str; 2] = ["--permission-mode", "bypassPermissions"];
 
 async fn rules_hold(bench: &Bench, id: &str) {
@@ -77,16 +90,7 @@ async fn rules_hold_in_the_default_mode() {
 async fn rules_hold_when_permissions_are_bypassed() {
     let bench = Bench::new().await;
     usual_policy(&bench.lab).await;
-    let settings = PathBuf::from(
-        &bench.home.environment.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1,
-    )
-    .join("settings.json");
-    let mut known: Value = std::fs::read(&settings)
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_else(|| json!({}));
-    known["skipDangerousModePermissionPrompt"] = json!(true);
-    std::fs::write(&settings, known.to_string()).unwrap();
+    bench.accept_bypass();
     let id = bench.start(&BYPASS).await;
     rules_hold(&bench, &id).await;
 }
@@ -226,4 +230,14 @@ async fn questions_and_plans_of_the_model_are_answered_from_outside() {
     bench.lab.wait_for_state(&id, "idle").await;
     assert!(told(&bench.stub).contains("Coffee"), "{}", told(&bench.stub));
     assert_eq!(standing(&bench.lab, &approval).await, "answered");
+}
+
+#[tokio::test]
+async fn whoever_has_no_rules_is_asked_no_more_than_before() {
+    let bench = Bench::new().await;
+    bench.accept_bypass();
+    let id = bench.start(&BYPASS).await;
+    bench.lab.turn(&id, "RUN: X=touch; $X none.txt").await;
+    assert!(bench.file("none.txt").exists(), "{}", told(&bench.stub));
+    assert_eq!(questions(&bench.lab, &id).await, 0);
 }
