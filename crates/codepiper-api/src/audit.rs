@@ -22,7 +22,7 @@ pub struct Entry {
     /// The session it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
-    /// `decision`, `answer`, `outcome` or `change`.
+    /// `decision`, `answer` or `change`.
     pub kind: String,
     /// The tool of the call.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -47,7 +47,7 @@ CREATE TABLE audit (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,
     at        INTEGER NOT NULL,
     session   TEXT,
-    kind      TEXT NOT NULL,                 -- decision, answer, outcome, change
+    kind      TEXT NOT NULL,                 -- decision, answer, change
     tool      TEXT,
     decision  TEXT,
     body      TEXT NOT NULL,                 -- JSON, secrets masked

@@ -20,7 +20,7 @@ pub struct NewEntry {
     pub at: Timestamp,
     /// The session it is about; a change of a policy is about none.
     pub session: Option<SessionId>,
-    /// `decision`, `answer`, `outcome` or `change`.
+    /// `decision`, `answer` or `change`.
     pub kind: String,
     /// The tool of the call.
     pub tool: Option<String>,

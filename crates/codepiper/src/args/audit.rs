@@ -27,7 +27,7 @@ pub(crate) struct AuditArgs {
     /// Only with this decision: allow, deny, ask, none; of answers allowed, denied, at-terminal, …
     #[arg(long, value_name = "WORD")]
     pub(crate) decision: Option<String>,
-    /// Only of this kind: decision, answer, outcome, change.
+    /// Only of this kind: decision, answer, change.
     #[arg(long, value_name = "WORD")]
     pub(crate) kind: Option<String>,
     /// Go on with what comes.

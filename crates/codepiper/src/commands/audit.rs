@@ -183,8 +183,11 @@ async fn verify(daemon: &Client, json: bool) -> Result<(), Refusal> {
         (_, true) => Ok(()),
         (None, _) => output::done("the audit log is empty"),
         (Some(head), _) => {
-            let entries = found.entries;
-            output::done(&format!("{entries} entries hold; the last is {} with hash {}", head.id, head.hash))
+            let entries = match found.entries {
+                1 => "1 entry holds".to_owned(),
+                several => format!("{several} entries hold"),
+            };
+            output::done(&format!("{entries}; the last is {} with hash {}", head.id, head.hash))
         }
     }
 }

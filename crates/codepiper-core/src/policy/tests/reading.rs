@@ -293,6 +293,8 @@ fn the_starters_decide_as_they_promise() {
          allow Bash echo x > out.txt
          ask Bash git push
          ask Bash git -C x push
+         ask Bash tmux send-keys -t 1 y
+         ask Bash echo x | at now
          deny Bash git push --force
          deny Bash git push origin main --force
          ask Bash rm -rf target

@@ -242,13 +242,7 @@ impl Actor {
             Decider::Fallback => json!({ "fallback": decision.action }),
             Decider::Harmless => json!({ "harmless": true }),
         };
-        let reason = match &decision.by {
-            // Where a rule has no reason of its own, the policy is named already.
-            Decider::Rule { policy_name, .. } if !decision.reason.starts_with("policy `") => {
-                format!("CodePiper policy `{policy_name}`: {}", decision.reason)
-            }
-            _ => format!("CodePiper: {}", decision.reason),
-        };
+        let reason = format!("CodePiper: {}", decision.reason); // it names the policy
         let is_rule = matches!(decision.by, Decider::Rule { .. } | Decider::Unreadable { .. });
         let verdict = match (decision.action, Wants::of(call)) {
             (Action::Deny, _) => Verdict::Deny { reason },
