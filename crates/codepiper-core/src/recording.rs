@@ -19,7 +19,8 @@ pub const SEGMENT_ENDING: &str = ".rec";
 /// The largest payload of a frame, in bytes; a larger length is damage.
 pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
-const HEADER: usize = 16;
+/// Bytes before the payload of a frame.
+pub const HEADER: usize = 16;
 
 /// Something recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,12 @@ pub enum Decoded {
     NeedsMore(usize),
     /// This is no frame: the file is damaged from here on.
     Damaged,
+}
+
+/// The size of a frame of output with this header, and the bytes of output in it. `None` for any other frame.
+pub fn output_size(header: &[u8; HEADER]) -> Option<(usize, usize)> {
+    let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    (header[..4] == [b'o', 0, 0, 0] && length <= PAYLOAD_MAX).then_some((HEADER + length, length))
 }
 
 /// Reads the frame at the start of the bytes.

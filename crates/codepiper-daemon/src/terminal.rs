@@ -6,10 +6,12 @@
 
 use crate::pane::segments;
 use anyhow::{Context, Result};
-use codepiper_core::recording::{Decoded, Frame, cut_character, decode, segment_name};
+use codepiper_core::recording::{
+    Decoded, Frame, HEADER, cut_character, decode, output_size, segment_name,
+};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes read from a segment at once while much is there.
@@ -30,9 +32,10 @@ pub struct Cursor {
 struct Segment {
     file: File,
     offset: u64,
-    /// What was read and not given out yet.
+    /// Room for what is read; what was read and not given out yet is `used..filled`.
     ahead: Vec<u8>,
     used: usize,
+    filled: usize,
     /// Bytes to read next.
     read_size: usize,
 }
@@ -75,7 +78,7 @@ impl Cursor {
                     None => continue,
                 }
             };
-            match decode(&segment.ahead[segment.used..]) {
+            match decode(&segment.ahead[segment.used..segment.filled]) {
                 Decoded::Frame { frame, time_ms, size } => {
                     segment.used += size;
                     let position = self.position;
@@ -86,7 +89,7 @@ impl Cursor {
                 }
                 Decoded::NeedsMore(_) => {
                     if segment.fill().context("reading the recording")? == 0 && !self.move_on()? {
-                        return Ok(Read::End);
+                        return self.end_or_lost();
                     }
                 }
                 Decoded::Damaged => {
@@ -99,6 +102,14 @@ impl Cursor {
                 }
             }
         }
+    }
+
+    /// Leaves out output of this segment that is farther from its end than so many bytes.
+    fn skip_all_but(&mut self, last: usize) -> Result<()> {
+        if let Some(segment) = &mut self.segment {
+            self.position += segment.skip_all_but(last as u64).context("reading the recording")?;
+        }
+        Ok(())
     }
 
     /// Goes on behind everything recorded so far.
@@ -123,6 +134,25 @@ impl Cursor {
         Ok(())
     }
 
+    /// Nothing follows what was read: that is all, or what followed was dropped because we were too slow. Segments are
+    /// dropped in order, so ours went first.
+    fn end_or_lost(&mut self) -> Result<Read> {
+        let is_dropped = match &self.segment {
+            Some(segment) => segment.file.metadata().context("reading the recording")?.nlink() == 0,
+            None => false,
+        };
+        let kept = if is_dropped { segments(&self.folder) } else { return Ok(Read::End) };
+        let next = match kept {
+            Ok(starts) => starts.into_iter().find(|start| *start > self.position),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).context("listing the recording"),
+        };
+        let Some(next) = next else { return Ok(Read::End) };
+        self.segment = None;
+        self.position = next;
+        Ok(Read::Lost(next))
+    }
+
     /// Opens the segment the position is in. `None` when that is done, else what to tell.
     fn open_next(&mut self) -> Result<Option<Read>> {
         let starts = match segments(&self.folder) {
@@ -137,8 +167,7 @@ impl Cursor {
         };
         match File::open(self.folder.join(segment_name(start))) {
             Ok(file) => {
-                self.segment =
-                    Some(Segment { file, offset: 0, ahead: Vec::new(), used: 0, read_size: READ_MIN })
+                self.segment = Some(Segment::new(file));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None), // dropped just now
             Err(error) => return Err(error).context("opening the recording"),
@@ -150,7 +179,7 @@ impl Cursor {
 
     /// Goes on to the segment that begins where this one ended, when there is one.
     fn move_on(&mut self) -> Result<bool> {
-        let is_whole = self.segment.as_ref().is_none_or(|segment| segment.used == segment.ahead.len());
+        let is_whole = self.segment.as_ref().is_none_or(|segment| segment.used == segment.filled);
         let path = self.folder.join(segment_name(self.position));
         if !is_whole {
             // A recorder was cut off inside a frame; the next one has trimmed it by now, or will.
@@ -169,33 +198,62 @@ impl Cursor {
         if same {
             return Ok(false);
         }
-        self.segment = Some(Segment { file, offset: 0, ahead: Vec::new(), used: 0, read_size: READ_MIN });
+        self.segment = Some(Segment::new(file));
         Ok(true)
     }
 }
 
 impl Segment {
+    fn new(file: File) -> Self {
+        Self { file, offset: 0, ahead: Vec::new(), used: 0, filled: 0, read_size: READ_MIN }
+    }
+
+    /// Goes from frame to frame of output without reading them. Gives the bytes of output left out.
+    fn skip_all_but(&mut self, last: u64) -> std::io::Result<u64> {
+        let size = self.file.metadata()?.len();
+        let begin = self.offset - (self.filled - self.used) as u64;
+        let (mut at, mut left_out) = (begin, 0);
+        let mut header = [0; HEADER];
+        while at + last < size {
+            self.file.read_exact_at(&mut header, at)?;
+            match output_size(&header) {
+                Some((frame, output)) if at + frame as u64 + last < size => {
+                    at += frame as u64;
+                    left_out += output as u64;
+                }
+                _ => break,
+            }
+        }
+        if at > begin {
+            (self.offset, self.used, self.filled) = (at, 0, 0);
+        }
+        Ok(left_out)
+    }
+
+    /// Reads more behind what is held. Gives the bytes read.
     fn fill(&mut self) -> std::io::Result<usize> {
-        self.ahead.drain(..self.used);
+        self.ahead.copy_within(self.used..self.filled, 0);
+        self.filled -= self.used;
         self.used = 0;
-        let held = self.ahead.len();
-        self.ahead.resize(held + self.read_size, 0);
-        let read = self.file.read_at(&mut self.ahead[held..], self.offset);
-        let n = *read.as_ref().unwrap_or(&0);
-        self.ahead.truncate(held + n);
+        let room = self.filled + self.read_size;
+        if self.ahead.len() < room {
+            self.ahead.resize(room, 0);
+        }
+        let n = self.file.read_at(&mut self.ahead[self.filled..room], self.offset)?;
+        self.filled += n;
+        self.offset += n as u64;
         if n == self.read_size {
             self.read_size = READ_MAX;
         } else if n == 0 {
             self.read_size = READ_MIN;
-            self.ahead.shrink_to(READ_MIN);
+            self.ahead.truncate(self.filled.max(READ_MIN));
+            self.ahead.shrink_to_fit();
         }
-        self.offset += n as u64;
-        read
+        Ok(n)
     }
 }
 
 fn is_same_file(a: &File, b: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
     match (a.metadata(), b.metadata()) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,
@@ -209,6 +267,8 @@ const LAST_OUTPUT: usize = 64 * 1024;
 pub struct Screen {
     cursor: Cursor,
     terminal: avt::Terminal,
+    /// The end of what was read and not drawn yet.
+    undrawn: Vec<u8>,
     cut: Vec<u8>,
     paste: BracketedPaste,
 }
@@ -219,6 +279,7 @@ impl Screen {
         Self {
             cursor: Cursor::at_start(folder),
             terminal: blank(cols, rows),
+            undrawn: Vec::new(),
             cut: Vec::new(),
             paste: BracketedPaste::default(),
         }
@@ -229,7 +290,8 @@ impl Screen {
     pub fn from_last_output(folder: &Path, cols: u16, rows: u16) -> Result<Self> {
         let mut screen = Self::new(folder, cols, rows);
         screen.cursor.skip_to_last_segments(2)?; // the last one may have just begun
-        screen.catch_up_with_end()?;
+        screen.read_on()?;
+        screen.draw();
         Ok(screen)
     }
 
@@ -242,7 +304,8 @@ impl Screen {
 
     /// Takes in everything recorded so far. Whether anything was new.
     pub fn catch_up(&mut self) -> Result<bool> {
-        let mut news = false;
+        let mut news = !self.undrawn.is_empty();
+        self.draw();
         loop {
             match self.cursor.next()? {
                 Read::Frame { frame: Frame::Output(output), .. } => self.feed(&output),
@@ -257,38 +320,42 @@ impl Screen {
         }
     }
 
-    /// Takes in everything recorded so far, but draws only the end of a flood: about what the screen shows then.
-    /// Drawing all of it would take a second core from the program that prints.
-    pub fn catch_up_with_end(&mut self) -> Result<()> {
-        let mut last = Vec::new();
+    /// Reads everything recorded so far and keeps its end for [`Screen::draw`]. Drawing all of a flood would take a
+    /// core from the program that prints. Gives the bytes of output.
+    pub fn read_on(&mut self) -> Result<u64> {
+        let begin = self.cursor.position();
         loop {
+            self.cursor.skip_all_but(LAST_OUTPUT)?;
             match self.cursor.next()? {
                 Read::Frame { frame: Frame::Output(output), .. } => {
-                    last.extend_from_slice(&output);
-                    if last.len() > 2 * LAST_OUTPUT {
-                        last.drain(..last.len() - LAST_OUTPUT);
+                    self.undrawn.extend_from_slice(&output);
+                    if self.undrawn.len() > 2 * LAST_OUTPUT {
+                        let before = self.undrawn.len() - LAST_OUTPUT;
+                        self.undrawn.drain(..before);
                     }
                 }
                 Read::Frame { frame: Frame::Resize { cols, rows }, .. } => {
-                    self.feed(&std::mem::take(&mut last));
+                    self.draw();
                     self.terminal.resize(cols.into(), rows.into());
                 }
                 Read::Frame { frame: Frame::Marker(_), .. } => {}
-                Read::Lost(_) => {
-                    last.clear();
-                    self.clear();
-                }
-                Read::End => break,
+                Read::Lost(_) => self.clear(),
+                Read::End => return Ok(self.cursor.position() - begin),
             }
         }
-        self.feed(&last);
-        Ok(())
+    }
+
+    /// Draws the end of what was read: about what the screen shows then.
+    pub fn draw(&mut self) {
+        let output = std::mem::take(&mut self.undrawn);
+        self.feed(&output);
     }
 
     fn clear(&mut self) {
         let (cols, rows) = self.size();
         self.terminal = blank(cols, rows);
         self.paste = BracketedPaste::default();
+        self.undrawn.clear();
         self.cut.clear();
     }
 

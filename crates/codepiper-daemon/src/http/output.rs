@@ -13,13 +13,24 @@ use codepiper_api::sessions::Screen as ScreenView;
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::recording::{Asciicast, Frame};
 use serde::Deserialize;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The most lines of text one request gives.
 const LINES_MAX: usize = 50_000;
 
-/// Pieces of a stream on their way to one reader. With pieces of 64 KiB: half a megabyte.
-const PIECES_MAX: usize = 8;
+/// Pieces of a stream on their way to one reader.
+const PIECES_MAX: usize = 2;
+
+/// Bytes of a piece, give or take a frame.
+const PIECE_SIZE: usize = 512 * 1024;
+
+/// So many bytes at one look are a flood.
+const FLOOD_SIZE: usize = 64 * 1024;
+
+/// How long to let a flood gather before the next look, with nobody woken meanwhile. What a viewer costs the program
+/// that prints is the number of looks, and nobody sees 8 ms.
+const FLOOD_PAUSE: Duration = Duration::from_millis(8);
 
 /// The header that says where in the output a stream begins.
 const POSITION_HEADER: &str = "x-codepiper-position";
@@ -86,8 +97,9 @@ pub(super) async fn stream(
 ) -> Answer<Response> {
     let handle = http.sessions.find(&id)?;
     let folder = http.app.config.session_folder(&handle.id).join("recording");
+    let watch = http.app.watch.clone();
     let mut watched =
-        http.app.watch.folder(&folder).map_err(|error| internal("watching the recording", error))?;
+        Some(watch.folder(&folder).map_err(|error| internal("watching the recording", error))?);
     let (mut cursor, begin, first) = blocking("reading the recording", {
         let folder = folder.clone();
         move || {
@@ -120,15 +132,24 @@ pub(super) async fn stream(
     let size = (known.borrow().row.cols, known.borrow().row.rows);
     let (pieces, body) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_MAX);
     tokio::spawn(async move {
-        if !first.is_empty() && pieces.send(Ok(first.into())).await.is_err() {
-            return;
-        }
+        let mut gathered = first;
+        let mut looked_at = gathered.len();
         loop {
-            // Frames are small reads of cached pages; between them the reader's pace decides.
-            match cursor.next() {
+            // Frames are small reads of cached pages; between pieces the reader's pace decides.
+            let read = cursor.next();
+            let is_more = matches!(&read, Ok(Read::Frame { .. }));
+            if (!is_more || gathered.len() >= PIECE_SIZE)
+                && !gathered.is_empty()
+                && pieces.send(Ok(std::mem::take(&mut gathered).into())).await.is_err()
+            {
+                return;
+            }
+            match read {
                 Ok(Read::Frame { frame: Frame::Output(output), .. }) => {
-                    if pieces.send(Ok(output.into())).await.is_err() {
-                        return;
+                    looked_at += output.len();
+                    match gathered.is_empty() {
+                        true => gathered = output,
+                        false => gathered.extend_from_slice(&output),
                     }
                 }
                 Ok(Read::Frame { .. }) => {}
@@ -150,8 +171,20 @@ pub(super) async fn stream(
                     if !is_live {
                         return;
                     }
+                    if std::mem::take(&mut looked_at) >= FLOOD_SIZE {
+                        watched = None;
+                        tokio::time::sleep(FLOOD_PAUSE).await;
+                        continue;
+                    }
+                    let told = match &mut watched {
+                        Some(watched) => watched,
+                        None => match watch.folder(&folder) {
+                            Ok(anew) => watched.insert(anew),
+                            Err(_gone) => return,
+                        },
+                    };
                     tokio::select! {
-                        () = watched.changed() => {}
+                        () = told.changed() => {}
                         changed = known.changed() => if changed.is_err() { return },
                         () = pieces.closed() => return,
                     }

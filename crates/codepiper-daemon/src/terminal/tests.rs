@@ -53,6 +53,20 @@ fn a_reader_that_is_too_late_is_told_what_is_lost() {
 }
 
 #[test]
+fn a_reader_that_falls_behind_what_is_kept_goes_on_where_something_is() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 0, &[output("abc")]);
+    let mut cursor = Cursor::at_start(folder.path());
+    assert_eq!(read_all(&mut cursor), "0:abc");
+    record(folder.path(), 0, &[output("de")]);
+    record(folder.path(), 50, &[output("x")]);
+    fs::remove_file(folder.path().join(segment_name(0))).unwrap();
+    assert_eq!(read_all(&mut cursor), "3:de lost-to-50 50:x");
+    record(folder.path(), 50, &[output("y")]);
+    assert_eq!(read_all(&mut cursor), "51:y");
+}
+
+#[test]
 fn damage_costs_one_segment() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 0, &[output("ok")]);
@@ -133,4 +147,26 @@ fn a_screen_that_begins_anew_shows_nothing_of_before() {
     record(folder.path(), 3, &[output("new")]);
     screen.catch_up().unwrap();
     assert_eq!((screen.lines()[0].as_str(), screen.snapshot().1), ("new", 11));
+}
+
+#[test]
+fn a_flood_is_followed_without_reading_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut screen = Screen::new(folder.path(), 40, 3);
+    let (mut position, mut start) = (0, 0);
+    for round in 1..60_u64 {
+        for frame in 0..round % 9 {
+            if position - start >= 200_000 {
+                start = position;
+                record(folder.path(), start, &[Frame::Resize { cols: 40, rows: 3 }]);
+            }
+            let text = format!("{round} {frame}\r\n").repeat((round * 7_919 % 3_000) as usize);
+            record(folder.path(), start, &[output(&text)]);
+            position += text.len() as u64;
+        }
+        let before = screen.snapshot().1;
+        assert_eq!(screen.read_on().unwrap(), position - before, "round {round}");
+        screen.draw();
+        assert_eq!(screen.snapshot().1, position, "round {round}");
+    }
 }

@@ -80,14 +80,17 @@ fn foreground(socket: Option<PathBuf>, ready_line: bool) -> Result<(), Refusal> 
         .enable_all()
         .build()
         .map_err(no_runtime)?;
-    let outcome = runtime.block_on(codepiper_daemon::run(config, !ready_line, |running| {
+    let daemon = codepiper_daemon::run(config, !ready_line, move |running| {
         if ready_line {
             // Who waits for this line may have gone; the daemon stays.
             let _nobody_reads = writeln!(std::io::stdout(), "{READY}");
         } else {
             banner(running);
         }
-    }));
+    });
+    // Not on the thread that waits here: a worker takes a connection where it noticed it, and wakes nobody.
+    let outcome = runtime.block_on(runtime.spawn(daemon));
+    let outcome = outcome.unwrap_or_else(|panic| Err(panic.into()));
     outcome.map_err(|error| match error.downcast_ref::<AlreadyRunning>() {
         Some(running) => Refusal::new(Fault::Conflict, running.to_string())
             .hint("`codepiper daemon status` shows it, `codepiper daemon restart` starts it anew"),

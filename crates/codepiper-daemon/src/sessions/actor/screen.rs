@@ -16,9 +16,18 @@ const PROMPT_TIME_MAX: Duration = Duration::from_secs(3);
 /// The shortest time between two looks at the screen.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// A look that took long is followed by a pause this many times as long: looking at a flood takes at most a
-/// tenth of a core, which the flood needs.
+/// The longest, however long a look takes.
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// A look that took long is followed by a pause this many times as long: looking takes at most a tenth of a core.
 const LOOK_SHARE: u32 = 9;
+
+/// So many bytes at one look are a flood: the next look comes by the clock, and nobody is woken for every piece of
+/// the flood until a look finds less.
+const FLOOD_SIZE: u64 = 64 * 1024;
+
+/// How often a flood is drawn. Its end always is.
+const FLOOD_DRAW_PAUSE: Duration = Duration::from_secs(1);
 
 /// Marks a question as a dialog seen on the screen.
 const DIALOG: &str = "dialog:";
@@ -30,6 +39,9 @@ pub(super) struct Looks {
     pub(super) next: Option<Instant>,
     last: Instant,
     took: Duration,
+    /// Whether the last look found a flood.
+    pub(super) is_flood: bool,
+    drawn: Instant,
     /// When the agent said that it is up; its input line is drawn a little later.
     pub(super) said_ready: Option<Instant>,
     /// Whether the input line was seen in this start.
@@ -39,7 +51,7 @@ pub(super) struct Looks {
 impl Looks {
     pub(super) fn new(screen: Screen) -> Self {
         let (last, took) = (Instant::now(), Duration::ZERO);
-        Self { screen, next: None, last, took, said_ready: None, prompt_is_shown: false }
+        Self { screen, next: None, last, took, is_flood: false, drawn: last, said_ready: None, prompt_is_shown: false }
     }
 
     /// The agent is started again: nothing of it was seen yet.
@@ -93,22 +105,28 @@ impl Actor {
         if !self.screen_matters() {
             return;
         }
-        let now = Instant::now();
-        let pause = self.looks.took * LOOK_SHARE;
-        if pause <= LOOK_PAUSE {
-            self.looks.next.get_or_insert((self.looks.last + LOOK_PAUSE).max(now));
-        } else {
-            // It prints faster than one can look: once it stops, and now and then until it does.
-            self.looks.next = Some((self.looks.last + pause).min(now + LOOK_PAUSE).max(now));
-        }
+        let next = self.looks.last + (self.looks.took * LOOK_SHARE).clamp(LOOK_PAUSE, LOOK_PAUSE_MAX);
+        self.looks.next.get_or_insert(next.max(Instant::now()));
     }
 
     pub(super) async fn look(&mut self) {
         (self.looks.next, self.looks.last) = (None, Instant::now());
-        let caught_up = self.looks.screen.catch_up_with_end();
+        let read = self.looks.screen.read_on();
+        self.looks.is_flood = matches!(read, Ok(bytes) if bytes >= FLOOD_SIZE);
+        let draws = !self.looks.is_flood || self.looks.drawn.elapsed() >= FLOOD_DRAW_PAUSE;
+        if draws {
+            self.looks.screen.draw();
+            self.looks.drawn = Instant::now();
+        }
         self.looks.took = self.looks.last.elapsed();
-        if let Err(error) = caught_up {
+        if let Err(error) = read {
             tracing::warn!(%error, session = %self.known.row.id, "the recording cannot be read");
+            return;
+        }
+        if self.looks.is_flood {
+            self.plan_look();
+        }
+        if !draws {
             return;
         }
         let text = self.looks.screen.lines().join("\n");

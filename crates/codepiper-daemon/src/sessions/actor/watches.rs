@@ -36,7 +36,7 @@ impl Actor {
 
     /// Only while somebody needs to look: busy sessions would wake us thousands of times a second for nothing.
     pub(super) fn watch_recording(&mut self) {
-        let is_needed = self.is_placed() && self.screen_matters();
+        let is_needed = self.is_placed() && self.screen_matters() && !self.looks.is_flood;
         if is_needed != self.watches.recording.is_some() {
             let folder = self.folder.recording();
             self.watches.recording = is_needed.then(|| self.app.watch.folder(&folder).ok()).flatten();
