@@ -334,6 +334,8 @@ impl Screen {
                         self.undrawn.drain(..before);
                     }
                 }
+                // Each segment says the size anew.
+                Read::Frame { frame: Frame::Resize { cols, rows }, .. } if (cols, rows) == self.size() => {}
                 Read::Frame { frame: Frame::Resize { cols, rows }, .. } => {
                     self.draw();
                     self.terminal.resize(cols.into(), rows.into());
