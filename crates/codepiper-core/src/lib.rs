@@ -8,6 +8,8 @@
 
 pub mod ids;
 pub mod session;
+pub mod transcript;
+pub mod usage;
 
 pub mod env_set;
 

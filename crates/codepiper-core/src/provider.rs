@@ -19,6 +19,7 @@ use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, ToolCall};
 use crate::ids::SessionId;
 use crate::session::{Activity, Happening};
+use crate::transcript::Reader;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,11 @@ pub trait Dialect: Send + Sync {
 
     /// The folder below which the agent keeps its conversations: no transcript elsewhere is ever read.
     fn transcript_folder(&self, _environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+        None
+    }
+
+    /// Understands the transcripts of the agent as conversations, where it writes any.
+    fn reader(&self) -> Option<&'static dyn Reader> {
         None
     }
 

@@ -9,6 +9,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0001_sessions_and_events.sql"),
     include_str!("../migrations/0002_env_sets_and_workspaces.sql"),
     include_str!("../migrations/0003_policies_approvals_audit.sql"),
+    include_str!("../migrations/0004_knowledge.sql"),
 ];
 
 /// The schema this program reads and writes.
