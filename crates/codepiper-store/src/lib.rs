@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod audit;
 pub mod env_sets;
 pub mod events;
+pub mod knowledge;
 pub mod policies;
 pub mod sessions;
 pub mod settings;
