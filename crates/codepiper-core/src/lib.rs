@@ -11,6 +11,8 @@ pub mod session;
 pub mod transcript;
 pub mod usage;
 
+pub mod pricing;
+
 pub mod env_set;
 
 pub mod approval;
