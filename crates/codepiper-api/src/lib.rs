@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod env_sets;
 pub mod error;
 pub mod events;
+pub mod knowledge;
 pub mod policies;
 pub mod providers;
 pub mod service;

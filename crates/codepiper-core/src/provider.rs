@@ -63,6 +63,21 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// The folder that paths are relative to in [`Reader::file`], given [`Dialect::transcript_folder`].
+    fn transcript_root<'a>(&self, transcript_folder: &'a Path) -> &'a Path {
+        transcript_folder
+    }
+
+    /// The folders in which all conversations lie that the agent ever kept, given [`Dialect::transcript_folder`].
+    fn history_folders(&self, transcript_folder: &Path) -> Vec<PathBuf> {
+        vec![transcript_folder.to_owned()]
+    }
+
+    /// The folder of the transcripts of a conversation's sub-agents, by that of the conversation itself.
+    fn subagent_folder(&self, _transcript: &Path) -> Option<PathBuf> {
+        None
+    }
+
     /// Understands the transcripts of the agent as conversations, where it writes any.
     fn reader(&self) -> Option<&'static dyn Reader> {
         None

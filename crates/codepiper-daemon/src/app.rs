@@ -2,6 +2,7 @@
 
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::knowledge::Knowledge;
 use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::watch::Watch;
@@ -27,6 +28,8 @@ pub struct App {
     pub bus: Bus,
     /// The policies in force.
     pub policies: Policies,
+    /// What agents wrote down.
+    pub knowledge: Knowledge,
     /// Ticks when the audit log has grown.
     pub audited: watch::Sender<()>,
     /// The daemon ends: connections are cut by us.

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod hooks;
 mod input;
+mod knowledge;
 mod output;
 mod policies;
 mod policy_sets;
@@ -75,6 +76,7 @@ fn for_the_person() -> Router<Http> {
     Router::new()
         .route("/providers", get(service::providers))
         .route("/backup", post(service::backup))
+        .route("/import", post(knowledge::import))
         .route("/settings/daemon", get(service::settings).put(service::change_settings))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::get))

@@ -16,6 +16,7 @@ mod bus;
 mod caller;
 mod env_sets;
 mod http;
+mod knowledge;
 mod log;
 mod own_files;
 mod paths;

@@ -44,6 +44,11 @@ impl Providers {
         Ok(Self { all, bad, codepiper: codepiper.to_owned(), versions: Mutex::default() })
     }
 
+    /// All of them, those of this program first.
+    pub fn all(&self) -> impl Iterator<Item = &Provider> {
+        self.all.iter()
+    }
+
     /// The provider a person means.
     pub fn find(&self, name: &str) -> Result<&Provider, Refusal> {
         self.all.iter().find(|provider| provider.definition.answers_to(name)).ok_or_else(|| {

@@ -5,6 +5,7 @@ use crate::bus::Bus;
 use crate::caller::Peer;
 use crate::config::Config;
 use crate::http::{Http, router};
+use crate::knowledge::{self, Knowledge};
 use crate::log;
 use crate::policies::{self, Policies};
 use crate::providers::Providers;
@@ -63,6 +64,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     log::start(&config.log_file(), level.as_deref(), to_terminal)?;
     let listener = bind(&config.socket)?;
     let store = open_store(&config)?;
+    let (knowledge, looks) = Knowledge::new();
     let app = Arc::new(App {
         tmux: Tmux::new(config.tmux.clone()),
         providers: Providers::load(&config.providers_folder(), &config.codepiper)?,
@@ -71,10 +73,12 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         policies: Policies::load(&store).await?,
         store,
         config,
+        knowledge,
         audited: watch::Sender::new(()),
         is_ending: AtomicBool::new(false),
         started,
     });
+    let learning = tokio::spawn(knowledge::run(app.clone(), looks));
     let sessions = Sessions::new(app.clone());
     let adopted = sessions.adopt().await?;
     tracing::info!(?adopted, socket = %app.config.socket.display(), "ready");
@@ -103,6 +107,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     }
     retention.abort();
     keeping_rules.abort();
+    learning.abort();
     drop(server);
     remove_own_socket(&app.config.socket);
     app.is_ending.store(true, Ordering::Relaxed);

@@ -144,7 +144,7 @@ fn read_file(row: &Row<'_>) -> Result<File> {
 /// Takes in a piece of a file and the place behind it.
 pub fn take(tx: &Transaction<'_>, piece: &Piece, now: jiff::Timestamp) -> Result<Taken> {
     let places: Vec<i64> = piece.places.iter().map(|place| place_of(tx, place)).collect::<Result<_>>()?;
-    let conversation = conversation_of(tx, piece, places.last().copied())?;
+    let (conversation, session) = conversation_of(tx, piece, places.last().copied())?;
     let mut taken = Taken { conversation, ..Taken::default() };
     let mut entries: Vec<&Entry> = piece.entries.iter().collect();
     // A fork writes its first reply before the history it copies.
@@ -155,7 +155,15 @@ pub fn take(tx: &Transaction<'_>, piece: &Piece, now: jiff::Timestamp) -> Result
     }
     for reply in &piece.replies {
         let Some(place) = places.get(reply.place) else { continue };
-        taken.replies += usize::from(put_reply(tx, piece, conversation, *place, reply)?);
+        let reply = StoredReply {
+            provider: piece.file.provider.clone(),
+            conversation,
+            session: session.clone(),
+            place: *place,
+            usage: reply.usage.clone(),
+            cost: reply.cost,
+        };
+        taken.replies += usize::from(put_reply(tx, reply, piece.born_at)?);
     }
     put_file(tx, &piece.file, conversation, now)?;
     Ok(taken)
@@ -215,10 +223,11 @@ fn place_of(tx: &Transaction<'_>, place: &Place) -> Result<i64> {
     Ok(tx.last_insert_rowid())
 }
 
-fn conversation_of(tx: &Transaction<'_>, piece: &Piece, place: Option<i64>) -> Result<i64> {
+/// The conversation's number, and the session that goes on with it; empty for none.
+fn conversation_of(tx: &Transaction<'_>, piece: &Piece, place: Option<i64>) -> Result<(i64, String)> {
     let Context { parent, title, model, .. } = &piece.file.context;
     let times = || piece.entries.iter().filter_map(|entry| entry.at).map(to_ms);
-    let id = tx
+    let found = tx
         .prepare_cached(
             "INSERT INTO conversations (provider, provider_id, parent, session, title, place, model, born_at,
                                         first_at, last_at)
@@ -229,7 +238,7 @@ fn conversation_of(tx: &Transaction<'_>, piece: &Piece, place: Option<i64>) -> R
                  model = coalesce(excluded.model, model), born_at = min(born_at, excluded.born_at),
                  first_at = min(coalesce(first_at, excluded.first_at), coalesce(excluded.first_at, first_at)),
                  last_at = max(coalesce(last_at, excluded.last_at), coalesce(excluded.last_at, last_at))
-             RETURNING id",
+             RETURNING id, coalesce(session, '')",
         )?
         .query_row(
             (
@@ -244,9 +253,9 @@ fn conversation_of(tx: &Transaction<'_>, piece: &Piece, place: Option<i64>) -> R
                 times().min(),
                 times().max(),
             ),
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-    Ok(id)
+    Ok(found)
 }
 
 /// Whether the entry was new.
@@ -333,34 +342,20 @@ struct StoredReply {
 
 /// Counts a reply once: the most complete record of it, in the conversation in which it first happened. Whether
 /// anything changed.
-fn put_reply(
-    tx: &Transaction<'_>,
-    piece: &Piece,
-    conversation: i64,
-    place: i64,
-    reply: &Reply,
-) -> Result<bool> {
-    let new = StoredReply {
-        provider: piece.file.provider.clone(),
-        conversation,
-        session: piece.session.as_ref().map_or_else(String::new, |session| session.as_str().to_owned()),
-        place,
-        usage: reply.usage.clone(),
-        cost: reply.cost,
-    };
+fn put_reply(tx: &Transaction<'_>, new: StoredReply, born_at: i64) -> Result<bool> {
     let known = tx
         .prepare_cached(
             "SELECT usage.*, conversations.born_at FROM usage
              JOIN conversations ON conversations.id = usage.conversation WHERE key = ?1",
         )?
-        .query_row([&reply.usage.key], |row| Ok((read_reply(row), row.get::<_, i64>("born_at")?)))
+        .query_row([&new.usage.key], |row| Ok((read_reply(row), row.get::<_, i64>("born_at")?)))
         .optional()?;
-    let Some((known, born_at)) = known else {
+    let Some((known, known_born_at)) = known else {
         insert_reply(tx, &new)?;
         return Ok(true);
     };
     let known = known?;
-    let is_older = conversation != known.conversation && piece.born_at < born_at;
+    let is_older = new.conversation != known.conversation && born_at < known_born_at;
     let says_more = new.usage.says_more_than(&known.usage.tokens);
     let merged = match (is_older, says_more) {
         (false, false) => return Ok(false),

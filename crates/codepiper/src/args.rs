@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod daemon;
 mod env_sets;
+mod import;
 mod input;
 mod output;
 mod policies;
@@ -18,6 +19,7 @@ pub(crate) use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditStyle};
 pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, RestoreArgs};
 pub(crate) use env_sets::{EnvSetArgs, EnvSetCommand, Variables};
+pub(crate) use import::ImportArgs;
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
 pub(crate) use policies::{
@@ -98,6 +100,8 @@ Examples:
     PolicySet(PolicySetArgs),
     /// Give a session a command that begins with a slash.
     Slash(SlashArgs),
+    /// Take in the conversations that Claude Code and Codex left on this machine: to search them, and to count them.
+    Import(ImportArgs),
     /// Print what the agent printed.
     Tail(TailArgs),
     /// Print what happened in a session.

@@ -56,11 +56,7 @@ impl Client {
         route: Route,
         body: &impl Serialize,
     ) -> Result<T, Refusal> {
-        let json = serde_json::to_vec(body).map_err(|error| {
-            Refusal::new(Fault::Internal, format!("what was to be sent is no JSON: {error}"))
-        })?;
-        let content = if json == b"null" { Content::Nothing } else { Content::Json(json) };
-        self.answer(method, route, content).await
+        self.answer(method, route, content_of(body)?).await
     }
 
     /// Sends a file as the only field of a form.
@@ -76,6 +72,12 @@ impl Client {
     /// Opens an answer that goes on.
     pub(crate) async fn stream(&self, route: Route) -> Result<Stream, Refusal> {
         let response = self.send(Method::GET, &route, Content::Nothing).await?;
+        Ok(Stream { response })
+    }
+
+    /// Asks for something whose answer goes on.
+    pub(crate) async fn post_stream(&self, route: Route, body: &impl Serialize) -> Result<Stream, Refusal> {
+        let response = self.send(Method::POST, &route, content_of(body)?).await?;
         Ok(Stream { response })
     }
 
@@ -245,6 +247,14 @@ impl Route {
             None => self,
         }
     }
+}
+
+/// `()` is no body.
+fn content_of(body: &impl Serialize) -> Result<Content, Refusal> {
+    let json = serde_json::to_vec(body).map_err(|error| {
+        Refusal::new(Fault::Internal, format!("what was to be sent is no JSON: {error}"))
+    })?;
+    Ok(if json == b"null" { Content::Nothing } else { Content::Json(json) })
 }
 
 enum Content {

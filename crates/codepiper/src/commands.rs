@@ -8,6 +8,7 @@ mod completions;
 mod daemon;
 mod doctor;
 mod env_sets;
+mod import;
 mod interrupt;
 mod keys;
 mod kill;
@@ -93,6 +94,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Workspace(args) => workspaces::run(args, daemon).await,
         Command::Settings(args) => settings::run(args, daemon).await,
         Command::Backup(args) => backup::run(args, daemon).await,
+        Command::Import(args) => import::run(&args, daemon).await,
         Command::Daemon(_) | Command::Doctor(_) | Command::Restore(_) | Command::Completions(_) => {
             unreachable!("answered without the daemon")
         }

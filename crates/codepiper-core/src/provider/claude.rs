@@ -197,6 +197,10 @@ impl Dialect for Claude {
         home(environment).map(|home| home.join("projects"))
     }
 
+    fn subagent_folder(&self, transcript: &Path) -> Option<PathBuf> {
+        Some(transcript.with_extension("").join("subagents"))
+    }
+
     fn read_transcript_line(&self, line: &[u8]) -> Vec<Note> {
         let Ok(line) = serde_json::from_slice::<Value>(line) else { return Vec::new() };
         let text = |name: &str| line.get(name).and_then(Value::as_str);

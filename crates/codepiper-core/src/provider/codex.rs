@@ -44,7 +44,7 @@ use crate::session::{Activity, Happening, Need, Waiting};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub mod requests;
 
@@ -172,6 +172,16 @@ impl Dialect for Codex {
         set("CODEX_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".codex")))
             .map(|home| home.join("sessions"))
+    }
+
+    /// What was archived lies beside it.
+    fn transcript_root<'a>(&self, transcript_folder: &'a Path) -> &'a Path {
+        transcript_folder.parent().unwrap_or(transcript_folder)
+    }
+
+    fn history_folders(&self, transcript_folder: &Path) -> Vec<PathBuf> {
+        let archived = self.transcript_root(transcript_folder).join("archived_sessions");
+        vec![transcript_folder.to_owned(), archived]
     }
 
     fn read_channel(&self, message: &Value) -> ChannelMessage {

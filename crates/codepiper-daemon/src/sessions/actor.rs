@@ -121,6 +121,7 @@ impl Actor {
             self.masker = launch::masker(&self.app, &self.known).await;
         }
         self.watch();
+        self.have_transcript_read();
         let mut gone = self.wait_for_supervisor();
         let mut watched_supervisor = self.supervisor();
         loop {

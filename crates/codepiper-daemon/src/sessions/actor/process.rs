@@ -170,6 +170,7 @@ impl Actor {
         if !self.known.state().is_live() {
             return;
         }
+        self.have_transcript_read();
         self.folder.forget_launch(); // of a supervisor that never came to read it
         let requested = self.known.row.end_requested.take();
         let pane = self.known.pane().cloned();

@@ -3,6 +3,7 @@
 use super::commit::Batch;
 use super::gates::HookAnswer;
 use super::{Actor, changed};
+use crate::knowledge::Look;
 use crate::sessions::Signal;
 use crate::sessions::known::Turn;
 use codepiper_api::{Fault, Refusal};
@@ -101,6 +102,7 @@ impl Actor {
             self.signal(Signal::PromptTaken { event, by: "hook" });
         }
         self.follow_transcript();
+        self.have_transcript_read();
         self.watch_state_folder();
         Ok(seq.is_some())
     }
@@ -188,7 +190,21 @@ impl Actor {
         }
     }
 
+    /// Has what the agent wrote down taken in. Asked for at every sign of it: a look at nothing new costs little.
+    pub(super) fn have_transcript_read(&self) {
+        let folder = self.known.process.as_ref().and_then(|process| process.transcript_folder.clone());
+        let (Some(path), Some(folder)) = (self.known.row.transcript_path.as_ref(), folder) else { return };
+        self.app.knowledge.look(Look {
+            path: PathBuf::from(path),
+            folder,
+            provider: self.provider.id().to_owned(),
+            dialect: self.provider.dialect(),
+            session: Some(self.known.row.id.clone()),
+        });
+    }
+
     pub(super) async fn read_transcript(&mut self) {
+        self.have_transcript_read();
         let notes = match self.new_transcript_lines() {
             Ok(lines) => {
                 lines.iter().flat_map(|line| self.provider.dialect().read_transcript_line(line)).collect()

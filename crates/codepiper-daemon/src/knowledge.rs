@@ -1,0 +1,212 @@
+//! Takes in what agents write down: follows the transcripts of live sessions, and whatever else it is told to look at.
+//!
+//! One task owns all of it, so a file is never read twice at a time. Others tell it where to look; a look that gets
+//! lost in a full queue is made up for by the slow one that comes anyway. The search is filled when nothing else is to
+//! be done: a person's figures come before it.
+
+mod import;
+mod intake;
+mod tail;
+
+pub(crate) use import::From as ImportFrom;
+
+use crate::app::App;
+use codepiper_api::knowledge::ImportProgress;
+use codepiper_core::ids::SessionId;
+use codepiper_core::provider::Dialect;
+use codepiper_store::knowledge as store;
+use intake::{Intake, Source};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// Looks that may wait.
+const LOOKS_MAX: usize = 1_024;
+
+/// How often to look at the files of live sessions though nothing told to: a file system may forget to tell.
+const SAFETY_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long after the last sign of life a file is looked at without being told.
+const FOLLOWED_TIME_MAX: Duration = Duration::from_secs(3_600);
+
+/// A transcript to look at.
+#[derive(Clone)]
+pub(crate) struct Look {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// The provider's own folder; a file outside of it is not read.
+    pub(crate) folder: PathBuf,
+    /// Whose.
+    pub(crate) provider: String,
+    /// Who understands it.
+    pub(crate) dialect: &'static dyn Dialect,
+    /// The session that writes it.
+    pub(crate) session: Option<SessionId>,
+}
+
+/// Where looks are asked for.
+#[derive(Clone)]
+pub struct Knowledge {
+    looks: mpsc::Sender<Look>,
+    indexing: mpsc::Sender<()>,
+    grown: watch::Sender<()>,
+    /// The import that runs, or ran last.
+    import: Arc<Mutex<Option<watch::Receiver<ImportProgress>>>>,
+}
+
+/// What the task receives.
+pub struct Looks {
+    asked: mpsc::Receiver<Look>,
+    indexing: mpsc::Receiver<()>,
+}
+
+impl Knowledge {
+    /// The place to ask at, and what [`run`] needs.
+    pub fn new() -> (Self, Looks) {
+        let (looks, asked) = mpsc::channel(LOOKS_MAX);
+        let (index, indexing) = mpsc::channel(1);
+        let grown = watch::Sender::new(());
+        (Self { looks, indexing: index, grown, import: Arc::default() }, Looks { asked, indexing })
+    }
+
+    /// Has a transcript read on, soon.
+    pub(crate) fn look(&self, look: Look) {
+        if self.looks.try_send(look).is_err() {
+            tracing::debug!("many transcripts grow at once; one is looked at later");
+        }
+    }
+
+    /// Ticks when anything was taken in.
+    pub fn grown(&self) -> watch::Receiver<()> {
+        self.grown.subscribe()
+    }
+}
+
+/// Takes in all that lies in those folders, or joins the import that runs. It goes on when nobody listens.
+pub(crate) fn import(app: &Arc<App>, from: Vec<ImportFrom>) -> watch::Receiver<ImportProgress> {
+    let mut slot = app.knowledge.import.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = slot.as_ref().filter(|running| running.has_changed().is_ok()) {
+        return running.clone();
+    }
+    let (told, progress) = watch::channel(ImportProgress::default());
+    *slot = Some(progress.clone());
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Err(error) = import::run(app.clone(), from, &told).await {
+            tracing::warn!(%error, "an import broke off");
+            return;
+        }
+        app.knowledge.grown.send_replace(());
+        let _full_means_it_runs = app.knowledge.indexing.try_send(());
+        told.send_modify(|progress| progress.done = true);
+    });
+    progress
+}
+
+/// Follows transcripts until the daemon ends.
+pub async fn run(app: Arc<App>, Looks { mut asked, mut indexing }: Looks) {
+    let mut task = Task { app: app.clone(), intake: Intake::new(app), followed: HashMap::new() };
+    let mut waiting: VecDeque<Look> = VecDeque::new();
+    let mut safety = tokio::time::interval(SAFETY_PAUSE);
+    let mut may_index = true;
+    loop {
+        while let Ok(look) = asked.try_recv() {
+            task.follow(&look);
+            enqueue(&mut waiting, look);
+        }
+        if let Some(look) = waiting.pop_front() {
+            may_index |= task.look(&look).await;
+            continue;
+        }
+        if may_index {
+            may_index = task.index().await;
+            continue;
+        }
+        tokio::select! {
+            look = asked.recv() => match look {
+                Some(look) => {
+                    task.follow(&look);
+                    enqueue(&mut waiting, look);
+                }
+                None => return,
+            },
+            Some(()) = indexing.recv() => may_index = true,
+            _ = safety.tick() => waiting.extend(task.still_followed()),
+        }
+    }
+}
+
+/// One look at a file serves all who asked before it.
+fn enqueue(waiting: &mut VecDeque<Look>, look: Look) {
+    match waiting.iter_mut().find(|other| other.path == look.path) {
+        Some(other) => *other = look,
+        None => waiting.push_back(look),
+    }
+}
+
+struct Task {
+    app: Arc<App>,
+    intake: Intake,
+    /// Files of live sessions, for the slow look, and when somebody last spoke of them.
+    followed: HashMap<PathBuf, (Look, Instant)>,
+}
+
+impl Task {
+    fn follow(&mut self, look: &Look) {
+        if look.session.is_some() {
+            self.followed.insert(look.path.clone(), (look.clone(), Instant::now()));
+        }
+    }
+
+    fn still_followed(&mut self) -> Vec<Look> {
+        self.followed.retain(|_, (_, told)| told.elapsed() < FOLLOWED_TIME_MAX);
+        self.followed.values().map(|(look, _)| look.clone()).collect()
+    }
+
+    /// Reads a file and those of its sub-agents to their ends. Whether anything was new.
+    async fn look(&mut self, look: &Look) -> bool {
+        let mut news = false;
+        let subagents = look.dialect.subagent_folder(&look.path);
+        let paths = std::iter::once(look.path.clone()).chain(subagents.into_iter().flat_map(files_in));
+        for path in paths {
+            let Some(source) =
+                Source::new(path, &look.folder, &look.provider, look.dialect, look.session.clone())
+            else {
+                continue;
+            };
+            match self.intake.read_to_end(&source).await {
+                Ok(read) => news |= read,
+                Err(error) => {
+                    let problem = self.intake.note_problem(&source, &error).await;
+                    tracing::debug!(transcript = %source.path.display(), problem, "a transcript cannot be read");
+                }
+            }
+        }
+        if news {
+            self.app.knowledge.grown.send_replace(());
+        }
+        news
+    }
+
+    /// Puts a step of what was taken in into the search. Whether there is more.
+    async fn index(&self) -> bool {
+        match self.app.store.write(store::index_some).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(%error, "the search does not take in what is new");
+                false
+            }
+        }
+    }
+}
+
+/// The files of a folder, which may not be there.
+fn files_in(folder: PathBuf) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,215 @@
+//! A transcript file, read on from where it was left: a piece at a time, whole lines only, in bounded memory.
+//!
+//! Files are the agent's and hostile: they may be cut, replaced, deleted, or hold a line without end. Whatever was
+//! taken stays; what is read twice counts once, so in doubt a file is read from its beginning.
+
+use codepiper_core::transcript::{Context, Entry, Reader, Understood};
+use codepiper_core::usage::Usage;
+use codepiper_store::knowledge::{File as Known, Found};
+use jiff::Timestamp;
+use rustix::fs::{Mode, OFlags};
+use sha2::{Digest, Sha256};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+/// Bytes of lines in one piece, give or take a line: what a transaction takes in without keeping others waiting.
+const PIECE_SIZE: usize = 2 * 1024 * 1024;
+
+/// Bytes read at once.
+const READ_SIZE: usize = 256 * 1024;
+
+/// The longest line that is understood, in bytes; pictures in tool results make lines of some megabytes.
+const LINE_MAX: usize = 16 * 1024 * 1024;
+
+/// How much of a file's beginning tells it from others, in bytes.
+const FINGERPRINT_SIZE: u64 = 1024;
+
+/// Kinds of unknown records that are counted by name; a hostile file could make up any number.
+const UNKNOWN_KINDS_MAX: usize = 50;
+
+/// What a piece of a file holds.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    /// Where in the file it begins.
+    pub(crate) begin: u64,
+    /// The file behind the piece.
+    pub(crate) file: Known,
+    /// When the file was made, in milliseconds since 1970.
+    pub(crate) born_at: i64,
+    /// What was said.
+    pub(crate) entries: Vec<Entry>,
+    /// What replies took, each with the folder and branch of its time.
+    pub(crate) replies: Vec<(Usage, Option<String>, Option<String>)>,
+    /// Whether more is there already.
+    pub(crate) has_more: bool,
+}
+
+/// Reads on in a file. `None` when nothing is new.
+pub(crate) fn read_on(
+    path: &Path,
+    provider: &str,
+    reader: &dyn Reader,
+    known: Option<Known>,
+    begin: impl FnOnce() -> Context,
+) -> io::Result<Option<Piece>> {
+    // Never through a link: the folder is the agent's, what a link points to may not be.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let facts = file.metadata()?;
+    if !facts.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no file"));
+    }
+    let mut known = match known {
+        Some(known) => match what_happened(&file, &facts, &known)? {
+            None => known,
+            Some(problem) => {
+                let mut anew = fresh(path, provider, begin());
+                anew.found.problem = Some(problem.to_owned());
+                anew
+            }
+        },
+        None => fresh(path, provider, begin()),
+    };
+    if facts.len() <= known.offset {
+        return Ok(None);
+    }
+    (known.device, known.inode) = (facts.dev(), facts.ino());
+    known.fingerprint = fingerprint(&file, facts.len().min(FINGERPRINT_SIZE))?;
+    file.seek(SeekFrom::Start(known.offset))?;
+    let mut piece = Piece {
+        begin: known.offset,
+        file: known,
+        born_at: born_at(&facts),
+        entries: Vec::new(),
+        replies: Vec::new(),
+        has_more: false,
+    };
+    piece.read(file, reader)?;
+    // A line that is not whole yet is no news.
+    Ok((piece.file.offset > piece.begin).then_some(piece))
+}
+
+fn fresh(path: &Path, provider: &str, context: Context) -> Known {
+    Known {
+        path: path.to_string_lossy().into_owned(),
+        provider: provider.to_owned(),
+        device: 0,
+        inode: 0,
+        fingerprint: String::new(),
+        offset: 0,
+        context,
+        found: Found::default(),
+    }
+}
+
+/// What became of a file that was read before; `None` when it only grew.
+fn what_happened(file: &File, facts: &Metadata, known: &Known) -> io::Result<Option<&'static str>> {
+    if (known.device, known.inode) != (facts.dev(), facts.ino()) {
+        return Ok(Some("replaced by another file"));
+    }
+    if facts.len() < known.offset {
+        return Ok(Some("cut"));
+    }
+    let size = known.fingerprint.split_once(':').and_then(|(size, _)| size.parse().ok()).unwrap_or(0);
+    Ok((fingerprint(file, size)? != known.fingerprint).then_some("written anew"))
+}
+
+/// The size and hash of a file's beginning.
+fn fingerprint(file: &File, size: u64) -> io::Result<String> {
+    let mut bytes = vec![0; size.min(FINGERPRINT_SIZE) as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    let hash: String = Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{size}:{hash}"))
+}
+
+/// The time when the file was made, or where the file system does not keep it, last written.
+fn born_at(facts: &Metadata) -> i64 {
+    let born = facts.created().or_else(|_| facts.modified());
+    let since = born.ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_millis() as i64)
+}
+
+impl Piece {
+    fn read(&mut self, mut file: File, reader: &dyn Reader) -> io::Result<()> {
+        let mut held: Vec<u8> = Vec::new();
+        let mut begin = 0; // of the line that is not whole yet
+        let mut taken = 0;
+        let mut too_long = false;
+        loop {
+            let searched = held.len();
+            held.resize(searched + READ_SIZE, 0);
+            let n = file.read(&mut held[searched..])?;
+            held.truncate(searched + n);
+            if n == 0 {
+                return Ok(()); // the rest of a line comes later
+            }
+            let mut from = searched;
+            while let Some(end) = memchr::memchr(b'\n', &held[from..]).map(|at| from + at) {
+                if too_long {
+                    self.count_broken("longer than 16 MiB");
+                } else {
+                    self.take_line(reader, &held[begin..end]);
+                }
+                too_long = false;
+                self.file.offset += (end + 1 - begin) as u64;
+                taken += end + 1 - begin;
+                (begin, from) = (end + 1, end + 1);
+            }
+            held.drain(..begin);
+            begin = 0;
+            if held.len() > LINE_MAX {
+                // Its bytes go by.
+                too_long = true;
+                self.file.offset += held.len() as u64;
+                held.clear();
+            }
+            if taken >= PIECE_SIZE && !too_long {
+                self.has_more = true;
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_line(&mut self, reader: &dyn Reader, line: &[u8]) {
+        self.file.found.lines += 1;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return;
+        }
+        let said = reader.read(&mut self.file.context, line);
+        match said.understood {
+            Understood::Whole => {}
+            Understood::UnknownKind(kind) => {
+                let unknown = &mut self.file.found.unknown;
+                if unknown.contains_key(&kind) || unknown.len() < UNKNOWN_KINDS_MAX {
+                    *unknown.entry(kind).or_default() += 1;
+                }
+            }
+            Understood::Broken(why) => self.count_broken(&why),
+        }
+        for mut entry in said.entries {
+            entry.at = entry.at.or_else(|| self.last_time());
+            self.entries.push(entry);
+        }
+        if let Some(usage) = said.usage {
+            let Context { cwd, branch, .. } = &self.file.context;
+            self.replies.push((usage, cwd.clone(), branch.clone()));
+        }
+    }
+
+    fn count_broken(&mut self, why: &str) {
+        self.file.found.broken += 1;
+        self.file.found.problem = Some(format!("line {}: {why}", self.file.found.lines));
+    }
+
+    /// The time of what was said last, else of the file's making.
+    fn last_time(&self) -> Option<Timestamp> {
+        let said = self.entries.iter().rev().find_map(|entry| entry.at);
+        said.or_else(|| Timestamp::from_millisecond(self.born_at).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests;
