@@ -49,3 +49,11 @@ pub struct ImportProblem {
     /// Why.
     pub why: String,
 }
+
+/// What new prices changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repriced {
+    /// Replies that cost something else now.
+    pub changed: u64,
+}

@@ -110,6 +110,11 @@ impl Config {
         self.home.join("keys")
     }
 
+    /// The user's own prices of tokens.
+    pub fn prices_file(&self) -> PathBuf {
+        self.home.join("prices.toml")
+    }
+
     /// The folder of the user's own provider definitions.
     pub fn providers_folder(&self) -> PathBuf {
         self.home.join("providers")

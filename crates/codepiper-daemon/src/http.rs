@@ -77,6 +77,7 @@ fn for_the_person() -> Router<Http> {
         .route("/providers", get(service::providers))
         .route("/backup", post(service::backup))
         .route("/import", post(knowledge::import))
+        .route("/analytics/reprice", post(knowledge::reprice))
         .route("/settings/daemon", get(service::settings).put(service::change_settings))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::get))

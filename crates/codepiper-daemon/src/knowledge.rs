@@ -6,9 +6,11 @@
 
 mod import;
 mod intake;
+mod prices;
 mod tail;
 
 pub(crate) use import::From as ImportFrom;
+pub(crate) use prices::{load as load_prices, reprice};
 
 use crate::app::App;
 use codepiper_api::knowledge::ImportProgress;
@@ -16,6 +18,7 @@ use codepiper_core::ids::SessionId;
 use codepiper_core::provider::Dialect;
 use codepiper_store::knowledge as store;
 use intake::{Intake, Source};
+use prices::Prices;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +56,7 @@ pub struct Knowledge {
     looks: mpsc::Sender<Look>,
     indexing: mpsc::Sender<()>,
     grown: watch::Sender<()>,
+    prices: Prices,
     /// The import that runs, or ran last.
     import: Arc<Mutex<Option<watch::Receiver<ImportProgress>>>>,
 }
@@ -69,7 +73,8 @@ impl Knowledge {
         let (looks, asked) = mpsc::channel(LOOKS_MAX);
         let (index, indexing) = mpsc::channel(1);
         let grown = watch::Sender::new(());
-        (Self { looks, indexing: index, grown, import: Arc::default() }, Looks { asked, indexing })
+        let prices = Prices::built_in();
+        (Self { looks, indexing: index, grown, prices, import: Arc::default() }, Looks { asked, indexing })
     }
 
     /// Has a transcript read on, soon.
@@ -108,6 +113,7 @@ pub(crate) fn import(app: &Arc<App>, from: Vec<ImportFrom>) -> watch::Receiver<I
 
 /// Follows transcripts until the daemon ends.
 pub async fn run(app: Arc<App>, Looks { mut asked, mut indexing }: Looks) {
+    prices::begin(&app).await;
     let mut task = Task { app: app.clone(), intake: Intake::new(app), followed: HashMap::new() };
     let mut waiting: VecDeque<Look> = VecDeque::new();
     let mut safety = tokio::time::interval(SAFETY_PAUSE);

@@ -462,26 +462,36 @@ pub fn of_session(connection: &Connection, session: &SessionId) -> Result<Vec<St
     Ok(paths.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Prices replies anew, some at a time. Give the last key of the time before, empty at first; the answer is the next,
-/// `None` when all are done.
+/// A step of pricing everything anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repriced {
+    /// Replies that cost something else now.
+    pub changed: u64,
+    /// What to give to the next step; `None` when all are done.
+    pub next: Option<String>,
+}
+
+/// Prices replies anew, some at a time. Give [`Repriced::next`] of the step before, empty at first.
 pub fn reprice_some(
     tx: &Transaction<'_>,
     after: &str,
     price: &dyn Fn(&Usage) -> Option<i64>,
-) -> Result<Option<String>> {
+) -> Result<Repriced> {
     const STEP: usize = 1_000;
     let mut statement = tx.prepare_cached("SELECT * FROM usage WHERE key > ?1 ORDER BY key LIMIT ?2")?;
     let replies = statement.query_map((after, STEP), |row| Ok(read_reply(row)))?;
     let replies: Vec<StoredReply> = replies.map(|reply| reply?).collect::<Result<_>>()?;
     let next = replies.last().filter(|_| replies.len() == STEP).map(|reply| reply.usage.key.clone());
+    let mut changed = 0;
     for mut reply in replies {
         let cost = price(&reply.usage);
         if cost != reply.cost {
             reply.cost = cost;
             replace_reply(tx, &reply)?;
+            changed += 1;
         }
     }
-    Ok(next)
+    Ok(Repriced { changed, next })
 }
 
 #[cfg(test)]

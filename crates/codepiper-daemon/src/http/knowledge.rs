@@ -3,11 +3,12 @@
 use super::Http;
 use super::error::{Answer, Body};
 use crate::knowledge::{self, ImportFrom};
+use axum::Json;
 use axum::body::{Body as Stream, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use codepiper_api::knowledge::{ImportProgress, ImportRequest};
+use codepiper_api::knowledge::{ImportProgress, ImportRequest, Repriced};
 use codepiper_api::{Fault, Refusal};
 use std::convert::Infallible;
 use std::path::Path;
@@ -24,6 +25,10 @@ pub(super) async fn import(State(http): State<Http>, Body(request): Body<ImportR
         Some((Ok::<_, Infallible>(line), next))
     });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], Stream::from_stream(lines)).into_response())
+}
+
+pub(super) async fn reprice(State(http): State<Http>) -> Answer<Json<Repriced>> {
+    Ok(Json(Repriced { changed: knowledge::reprice(&http.app).await? }))
 }
 
 /// Whether there is more to tell. An import that breaks off says nothing more.

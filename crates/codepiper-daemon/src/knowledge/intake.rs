@@ -3,7 +3,6 @@
 use super::tail::{self, Piece};
 use crate::app::App;
 use codepiper_core::ids::SessionId;
-use codepiper_core::pricing::PriceTable;
 use codepiper_core::provider::Dialect;
 use codepiper_core::transcript::{Context, FileKind};
 use codepiper_store::knowledge::{self as store, Place, Reply, Taken};
@@ -60,14 +59,13 @@ impl Source {
 /// Takes pieces in.
 pub(super) struct Intake {
     app: Arc<App>,
-    prices: PriceTable,
     /// The repository of each folder.
     repos: HashMap<String, Option<String>>,
 }
 
 impl Intake {
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { app, prices: PriceTable::built_in(), repos: HashMap::new() }
+        Self { app, repos: HashMap::new() }
     }
 
     /// Reads a file to its end. Whether anything was new.
@@ -91,6 +89,7 @@ impl Intake {
 
     /// Commits a piece with the cost of each reply and the place where it was.
     pub(super) async fn take(&mut self, source: &Source, piece: Piece) -> anyhow::Result<Taken> {
+        let prices = self.app.knowledge.prices.table();
         let mut places: Vec<Place> = Vec::new();
         let mut replies = Vec::new();
         for (usage, cwd, branch) in piece.replies {
@@ -101,7 +100,7 @@ impl Intake {
                 places.push(Place { cwd, branch, repo });
                 places.len() - 1
             });
-            let cost = self.prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing);
+            let cost = prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing);
             replies.push(Reply { usage, cost: cost.map(|money| money.0), place });
         }
         let piece = store::Piece {

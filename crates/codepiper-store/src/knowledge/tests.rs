@@ -191,12 +191,13 @@ async fn new_prices_change_costs_and_their_sums() {
     let replies: Vec<Reply> = (0..2_500).map(|n| reply(&format!("k{n:04}"), 1, (n % 2 == 0).then_some(5))).collect();
     take_all(&store, vec![piece("a", 1, replies)]).await;
     let mut after = Some(String::new());
-    let mut steps = 0;
+    let (mut steps, mut changed) = (0, 0);
     while let Some(key) = after {
         let step = move |tx: &Transaction<'_>| reprice_some(tx, &key, &|usage| usage.key.ends_with('9').then_some(8));
-        after = store.write(step).await.unwrap();
+        let done = store.write(step).await.unwrap();
+        (after, changed) = (done.next, changed + done.changed);
         steps += 1;
     }
-    assert_eq!(steps, 3);
+    assert_eq!((steps, changed), (3, 1_500));
     assert_eq!(store.read(|db| Ok(sums(db))).await.unwrap(), (2_500, 2_500, 250 * 8, 2_250 * 11));
 }
