@@ -41,12 +41,14 @@ use super::{
 use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
+use crate::transcript::Reader;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 pub mod requests;
+mod rollout;
 
 /// Codex.
 pub(super) struct Codex;
@@ -182,6 +184,10 @@ impl Dialect for Codex {
     fn history_folders(&self, transcript_folder: &Path) -> Vec<PathBuf> {
         let archived = self.transcript_root(transcript_folder).join("archived_sessions");
         vec![transcript_folder.to_owned(), archived]
+    }
+
+    fn reader(&self) -> Option<&'static dyn Reader> {
+        Some(&rollout::Rollouts)
     }
 
     fn read_channel(&self, message: &Value) -> ChannelMessage {
