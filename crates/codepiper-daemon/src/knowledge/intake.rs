@@ -51,7 +51,7 @@ impl Source {
     pub(super) fn read_on(&self, known: Option<store::File>) -> io::Result<Option<Piece>> {
         let Some(reader) = self.dialect.reader() else { return Ok(None) };
         let FileKind { conversation, agent } = self.kind.clone();
-        let begin = || Context { conversation: Some(conversation), agent, ..Context::default() };
+        let begin = || Context { conversation, agent, ..Context::default() };
         tail::read_on(&self.path, &self.provider, reader, known, begin)
     }
 }
@@ -103,9 +103,12 @@ impl Intake {
             let cost = prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing);
             replies.push(Reply { usage, cost: cost.map(|money| money.0), place });
         }
+        let Some(conversation) = conversation_of(source, &piece.file.context) else {
+            anyhow::bail!("no line says which conversation this is");
+        };
         let piece = store::Piece {
             file: piece.file,
-            conversation: source.kind.conversation.clone(),
+            conversation,
             born_at: piece.born_at,
             session: source.session.clone(),
             entries: piece.entries,
@@ -140,4 +143,9 @@ impl Intake {
         }
         problem
     }
+}
+
+/// The file's name says it, or, of old sub-agents, its lines do.
+fn conversation_of(source: &Source, context: &Context) -> Option<String> {
+    source.kind.conversation.clone().or_else(|| context.conversation.clone())
 }
