@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// Bytes of lines in one piece, give or take a line: what a transaction takes in without keeping others waiting.
-const PIECE_SIZE: usize = 2 * 1024 * 1024;
+const PIECE_SIZE: usize = 512 * 1024;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 * 1024;
