@@ -4,10 +4,14 @@
 //! remember between two lines is a [`Context`], which is stored with the place in the file, so that reading can stop
 //! and go on at any line. Bad input is data: a line that is not understood is counted, never an error.
 
+use crate::hook::shorten;
 use crate::usage::Usage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
+
+pub(crate) mod lenient;
 
 /// Understands the transcripts of one kind of agent.
 pub trait Reader: Send + Sync {
@@ -22,8 +26,8 @@ pub trait Reader: Send + Sync {
 /// What the path of a transcript tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileKind {
-    /// The provider's id of the conversation.
-    pub conversation: String,
+    /// The provider's id of the conversation; `None` where only the lines tell it (old sub-agents of Claude Code).
+    pub conversation: Option<String>,
     /// The sub-agent whose file this is.
     pub agent: Option<String>,
 }
@@ -50,6 +54,53 @@ pub struct Context {
     pub has_records: bool,
     /// Titles by which the conversation is known, the last one given.
     pub title: Option<String>,
+    /// The title is a person's: none of the agent's own replaces it.
+    pub named: bool,
+    /// The conversation whose running totals go on in this one: the first of a line of forks.
+    pub root: Option<String>,
+    /// The file tells what was said in records with ids: the same without is skipped.
+    pub has_items: bool,
+    /// What is known of calls whose results come later, the oldest first; never more than [`CALLS_MAX`].
+    pub calls: Vec<Call>,
+    /// When the last line was written that told it.
+    pub at: Option<Timestamp>,
+}
+
+/// What is known of a call before its result comes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// The agent's id of it.
+    pub call: String,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// How long it ran, in milliseconds.
+    pub duration_ms: Option<u64>,
+}
+
+/// The most calls that are remembered. Agents run a handful at once; what is left over never got a result.
+pub const CALLS_MAX: usize = 64;
+
+impl Context {
+    /// Keeps what is known of a call until its result comes.
+    pub(crate) fn remember(&mut self, call: Call) {
+        if self.calls.len() >= CALLS_MAX {
+            self.calls.remove(0);
+        }
+        self.calls.push(call);
+    }
+
+    /// What was kept of a call, once.
+    pub(crate) fn recall(&mut self, call: &str) -> Option<Call> {
+        let index = self.calls.iter().position(|known| known.call == call)?;
+        Some(self.calls.remove(index))
+    }
+
+    /// The model of the replies that come; whether that is another one than before.
+    pub(crate) fn switch_model(&mut self, model: &str) -> bool {
+        let known = self.model.replace(model.to_owned());
+        known.is_some_and(|known| known != model)
+    }
 }
 
 /// What one line says.
@@ -61,6 +112,18 @@ pub struct Line {
     pub usage: Option<Usage>,
     /// How well it was understood.
     pub understood: Understood,
+}
+
+impl Line {
+    /// A line that is no record.
+    pub(crate) fn broken(why: impl ToString) -> Self {
+        Self { understood: Understood::Broken(name(&why.to_string())), ..Self::default() }
+    }
+
+    /// A line of a kind that this version does not know.
+    pub(crate) fn unknown(kind: &str) -> Self {
+        Self { understood: Understood::UnknownKind(name(kind)), ..Self::default() }
+    }
 }
 
 /// How well a line was understood.
@@ -177,3 +240,74 @@ pub const TEXT_MAX: usize = 32 * 1024;
 
 /// The most text of one argument of a tool call that is kept, in bytes.
 pub const ARGUMENT_MAX: usize = 8 * 1024;
+
+/// The longest id that is kept, in characters. Those of agents have about 40.
+const ID_MAX: usize = 200;
+
+/// The longest name of a kind that is kept, in characters.
+const NAME_MAX: usize = 80;
+
+/// The text, with at most so many bytes; where some are left out it says so.
+pub(crate) fn cut(text: Cow<str>, max_bytes: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= max_bytes {
+        return text.into_owned();
+    }
+    let end = (0..=max_bytes.saturating_sub(MARK.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = end.unwrap_or_default();
+    format!("{}{MARK}", &text[..end])
+}
+
+/// An id as it is kept.
+pub(crate) fn id(text: &str) -> String {
+    shorten(text, ID_MAX)
+}
+
+/// A word that somebody else made up, such that it can be shown and counted.
+pub(crate) fn name(text: &str) -> String {
+    let clean: String =
+        text.chars().take(NAME_MAX + 1).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    shorten(&clean, NAME_MAX)
+}
+
+/// Adds a paragraph to a text that has a limit.
+pub(crate) fn add(text: &mut String, more: &str) {
+    let left = TEXT_MAX.saturating_sub(text.len() + 1);
+    if more.is_empty() || left == 0 {
+        return;
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&cut(Cow::Borrowed(more), left));
+}
+
+/// Arguments of a call as a person reads them: a command by itself, everything else under its name.
+pub(crate) fn readable(input: &Value) -> String {
+    let Value::Object(arguments) = input else { return plain(input) };
+    let mut text = String::new();
+    let (commands, others): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|(name, _)| matches!(name.as_str(), "command" | "cmd"));
+    for (_, command) in commands {
+        add(&mut text, &plain(command));
+    }
+    for (name, argument) in others {
+        add(&mut text, &format!("{name}: {}", plain(argument)));
+    }
+    text
+}
+
+/// A value without quotes around a text; words of a command line one after the other.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(words) if !words.is_empty() && words.iter().all(Value::is_string) => {
+            words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        }
+        other => cut(other.to_string().into(), TEXT_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests;

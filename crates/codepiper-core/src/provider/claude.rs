@@ -5,12 +5,14 @@ use super::{Conversation, Definition, Dialect, Launch, Note, Plan, StatusLine};
 use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
+use crate::transcript::Reader;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 pub mod model;
+pub(super) mod transcript;
 
 /// Claude Code, and agents that speak like it (our demo agent).
 pub(super) struct Claude;
@@ -195,6 +197,10 @@ impl Dialect for Claude {
 
     fn transcript_folder(&self, environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
         home(environment).map(|home| home.join("projects"))
+    }
+
+    fn reader(&self) -> Option<&'static dyn Reader> {
+        Some(&transcript::Transcripts)
     }
 
     fn read_transcript_line(&self, line: &[u8]) -> Vec<Note> {

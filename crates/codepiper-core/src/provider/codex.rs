@@ -41,12 +41,14 @@ use super::{
 use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
+use crate::transcript::Reader;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 pub mod requests;
+mod rollout;
 
 /// Codex.
 pub(super) struct Codex;
@@ -172,6 +174,10 @@ impl Dialect for Codex {
         set("CODEX_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".codex")))
             .map(|home| home.join("sessions"))
+    }
+
+    fn reader(&self) -> Option<&'static dyn Reader> {
+        Some(&rollout::Rollouts)
     }
 
     fn read_channel(&self, message: &Value) -> ChannelMessage {
