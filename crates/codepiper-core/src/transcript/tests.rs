@@ -1,5 +1,7 @@
 //! What the readers make of recorded conversations, and the laws that hold for both.
 
+mod accounting;
+mod properties;
 mod samples;
 
 use super::{Context, Line, Reader};
