@@ -1,7 +1,7 @@
 //! The recorded conversations.
 
-use super::{read_all, readers, testdata};
-use crate::transcript::{Context, Entry, Kind, Understood};
+use super::{in_one_line, read_all, readers, testdata};
+use crate::transcript::{Context, Understood};
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
@@ -57,25 +57,4 @@ fn the_entries_of_a_recording_are_what_a_person_reads_in_it() {
             assert_eq!(entries.lines().count(), wanted.lines().count(), "{}", expected.display());
         }
     }
-}
-
-/// Role, what matters of it, and the first words.
-fn in_one_line(entry: &Entry) -> String {
-    let role = match &entry.kind {
-        Kind::User { origin: None, .. } => "user".to_owned(),
-        Kind::User { origin: Some(origin), .. } => format!("user ({origin})"),
-        Kind::Assistant { model } => format!("assistant ({})", model.as_deref().unwrap_or("-")),
-        Kind::Thinking => "thinking".to_owned(),
-        Kind::ToolCall { tool, .. } => format!("call {tool}"),
-        Kind::ToolResult { outcome, duration_ms: None, .. } => format!("result {outcome:?}"),
-        Kind::ToolResult { outcome, duration_ms: Some(ms), .. } => format!("result {outcome:?} in {ms} ms"),
-        Kind::Decision { .. } => "decision".to_owned(),
-        Kind::Compaction => "compaction".to_owned(),
-        Kind::Error { error } => format!("error ({error})"),
-        Kind::ModelChange { .. } => "model".to_owned(),
-        Kind::Note { note } => format!("note ({note})"),
-    };
-    let words: Vec<&str> = entry.text.split_whitespace().collect();
-    let words: String = words.join(" ").chars().take(70).collect();
-    format!("{role}: {words}\n").replace(": \n", ":\n")
 }
