@@ -260,13 +260,16 @@ pub(crate) fn cut(text: Cow<str>, max_bytes: usize) -> String {
 
 /// An id as it is kept.
 pub(crate) fn id(text: &str) -> String {
-    shorten(text, ID_MAX)
+    if text.len() <= ID_MAX { text.to_owned() } else { shorten(text, ID_MAX) }
 }
 
 /// A word that somebody else made up, such that it can be shown and counted.
 pub(crate) fn name(text: &str) -> String {
-    let clean: String =
-        text.chars().take(NAME_MAX + 1).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.len() <= NAME_MAX && !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let clean: String = text.chars().take(NAME_MAX + 1).map(clean).collect();
     shorten(&clean, NAME_MAX)
 }
 
@@ -310,4 +313,4 @@ fn plain(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,16 +1,26 @@
 //! What the readers make of recorded conversations, and the laws that hold for both.
 
+mod accounting;
+mod properties;
 mod samples;
 
-use super::{Context, Line, Reader};
+use super::{Context, Entry, Kind, Line, Reader, Understood};
 use crate::provider::Speaks;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The readers, with the folder of `testdata` that has recordings for them.
-fn readers() -> [(&'static dyn Reader, &'static str); 2] {
-    let reader = |speaks: Speaks| speaks.dialect().reader().expect("it writes conversations");
-    [(reader(Speaks::Claude), "claude-code/transcripts"), (reader(Speaks::Codex), "codex/rollouts")]
+/// The readers, with all recordings for them.
+fn readers() -> [(&'static dyn Reader, Vec<PathBuf>); 2] {
+    let recordings =
+        |folders: &[&str]| folders.iter().flat_map(|folder| transcripts(&testdata(folder))).collect();
+    [
+        (reader(Speaks::Claude), recordings(&["claude-code/transcripts", "transcripts/claude-code"])),
+        (reader(Speaks::Codex), recordings(&["transcripts/codex"])),
+    ]
+}
+
+fn reader(speaks: Speaks) -> &'static dyn Reader {
+    speaks.dialect().reader().expect("it writes conversations")
 }
 
 fn testdata(path: &str) -> PathBuf {
@@ -36,4 +46,38 @@ fn transcripts(folder: &Path) -> Vec<PathBuf> {
 fn read_all(reader: &dyn Reader, context: &mut Context, file: &[u8]) -> Vec<Line> {
     let file = file.strip_suffix(b"\n").unwrap_or(file);
     file.split(|byte| *byte == b'\n').map(|line| reader.read(context, line)).collect()
+}
+
+/// What lines tell, one after the other: entries as one line each, and lines that are not understood.
+pub(crate) fn tell(reader: &dyn Reader, context: &mut Context, lines: &[serde_json::Value]) -> String {
+    let mut told = String::new();
+    for line in lines {
+        let line = reader.read(context, line.to_string().as_bytes());
+        told.extend(line.entries.iter().map(in_one_line));
+        if line.understood != Understood::Whole {
+            told.push_str(&format!("{:?}\n", line.understood));
+        }
+    }
+    told
+}
+
+/// Role, what matters of it, and the first words.
+pub(crate) fn in_one_line(entry: &Entry) -> String {
+    let role = match &entry.kind {
+        Kind::User { origin: None, .. } => "user".to_owned(),
+        Kind::User { origin: Some(origin), .. } => format!("user ({origin})"),
+        Kind::Assistant { model } => format!("assistant ({})", model.as_deref().unwrap_or("-")),
+        Kind::Thinking => "thinking".to_owned(),
+        Kind::ToolCall { tool, .. } => format!("call {tool}"),
+        Kind::ToolResult { outcome, duration_ms: None, .. } => format!("result {outcome:?}"),
+        Kind::ToolResult { outcome, duration_ms: Some(ms), .. } => format!("result {outcome:?} in {ms} ms"),
+        Kind::Decision { .. } => "decision".to_owned(),
+        Kind::Compaction => "compaction".to_owned(),
+        Kind::Error { error } => format!("error ({error})"),
+        Kind::ModelChange { .. } => "model".to_owned(),
+        Kind::Note { note } => format!("note ({note})"),
+    };
+    let words: Vec<&str> = entry.text.split_whitespace().collect();
+    let words: String = words.join(" ").chars().take(70).collect();
+    format!("{role}: {words}\n").replace(": \n", ":\n")
 }

@@ -1,15 +1,15 @@
 //! The recorded conversations.
 
-use super::{read_all, readers, testdata, transcripts};
-use crate::transcript::{Context, Entry, Kind, Understood};
+use super::{in_one_line, read_all, readers, testdata};
+use crate::transcript::{Context, Understood};
 use std::collections::HashSet;
 use std::fs;
+use std::path::PathBuf;
 
 #[test]
 fn every_recorded_line_is_understood_and_every_entry_has_its_own_uid() {
-    for (reader, folder) in readers() {
-        let files = transcripts(&testdata(folder));
-        assert!(files.len() >= 4, "{} recordings in {folder}", files.len());
+    for (reader, files) in readers() {
+        assert!(files.len() >= 4, "recordings: {files:?}");
         for file in files {
             let mut context = Context::default();
             let lines = read_all(reader, &mut context, &fs::read(&file).unwrap());
@@ -36,17 +36,16 @@ fn every_recorded_line_is_understood_and_every_entry_has_its_own_uid() {
 /// The files of expected entries were read beside the recordings, line by line.
 #[test]
 fn the_entries_of_a_recording_are_what_a_person_reads_in_it() {
-    for (reader, folder) in readers() {
-        let expected: Vec<_> = fs::read_dir(testdata(folder))
-            .unwrap()
-            .map(|file| file.unwrap().path())
-            .filter(|file| file.extension().is_some_and(|end| end == "txt"))
-            .collect();
-        assert!(!expected.is_empty(), "expected entries in {folder}");
-        for expected in expected {
-            let mut context = Context::default();
-            let file = fs::read(expected.with_extension("jsonl")).unwrap();
-            let lines = read_all(reader, &mut context, &file);
+    for (reader, files) in readers() {
+        let expected = |file: &PathBuf| {
+            let name = file.with_extension("txt");
+            testdata("transcripts/expected").join(name.file_name().unwrap())
+        };
+        let checked: Vec<_> =
+            files.iter().map(|file| (file, expected(file))).filter(|(_, e)| e.exists()).collect();
+        assert!(!checked.is_empty(), "expected entries of one of {files:?}");
+        for (file, expected) in checked {
+            let lines = read_all(reader, &mut Context::default(), &fs::read(file).unwrap());
             let entries: String = lines.iter().flat_map(|line| &line.entries).map(in_one_line).collect();
             if std::env::var_os("WRITE_EXPECTED").is_some() {
                 fs::write(&expected, &entries).unwrap();
@@ -58,25 +57,4 @@ fn the_entries_of_a_recording_are_what_a_person_reads_in_it() {
             assert_eq!(entries.lines().count(), wanted.lines().count(), "{}", expected.display());
         }
     }
-}
-
-/// Role, what matters of it, and the first words.
-fn in_one_line(entry: &Entry) -> String {
-    let role = match &entry.kind {
-        Kind::User { origin: None, .. } => "user".to_owned(),
-        Kind::User { origin: Some(origin), .. } => format!("user ({origin})"),
-        Kind::Assistant { model } => format!("assistant ({})", model.as_deref().unwrap_or("-")),
-        Kind::Thinking => "thinking".to_owned(),
-        Kind::ToolCall { tool, .. } => format!("call {tool}"),
-        Kind::ToolResult { outcome, duration_ms: None, .. } => format!("result {outcome:?}"),
-        Kind::ToolResult { outcome, duration_ms: Some(ms), .. } => format!("result {outcome:?} in {ms} ms"),
-        Kind::Decision { .. } => "decision".to_owned(),
-        Kind::Compaction => "compaction".to_owned(),
-        Kind::Error { error } => format!("error ({error})"),
-        Kind::ModelChange { .. } => "model".to_owned(),
-        Kind::Note { note } => format!("note ({note})"),
-    };
-    let words: Vec<&str> = entry.text.split_whitespace().collect();
-    let words: String = words.join(" ").chars().take(70).collect();
-    format!("{role}: {words}\n").replace(": \n", ":\n")
 }
