@@ -26,3 +26,6 @@ pub mod masking;
 pub mod recording;
 
 pub mod launch;
+
+pub mod calendar;
+pub mod search_query;
