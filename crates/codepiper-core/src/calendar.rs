@@ -112,8 +112,7 @@ pub enum Edge {
 }
 
 /// How times may be written, for those who wrote one that cannot be understood.
-pub const TIME_FORMS: &str =
-    "90m, 2h30m, 7d and 2w go back from now; else today, yesterday, 2026-01-31, 2026-01-31T09:00 or \
+pub const TIME_FORMS: &str = "90m, 2h30m, 7d and 2w go back from now; else today, yesterday, 2026-01-31, 2026-01-31T09:00 or \
      2026-01-31T09:00:00Z";
 
 /// Understands what people type: a time span back from now, `today`, `yesterday`, a date, a date and time.
@@ -201,11 +200,8 @@ mod tests {
         check("2025-12-31T18:45:00Z", "2025-12-31T20:15:00Z", Every::Hour, &kathmandu, &expected);
         // Lord Howe puts the clock forward by half an hour: two is half past two.
         let howe = TimeZone::posix("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0").unwrap();
-        let expected = [
-            "2026-10-04T01:00+10:30 1h00",
-            "2026-10-04T02:00+11:00 0h30",
-            "2026-10-04T03:00+11:00 1h00",
-        ];
+        let expected =
+            ["2026-10-04T01:00+10:30 1h00", "2026-10-04T02:00+11:00 0h30", "2026-10-04T03:00+11:00 1h00"];
         check("2026-10-03T14:30:00Z", "2026-10-03T17:00:00Z", Every::Hour, &howe, &expected);
     }
 

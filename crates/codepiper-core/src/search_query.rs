@@ -72,9 +72,8 @@ impl SearchQuery {
 
     /// The query in the language of SQLite's FTS5.
     pub fn fts5(&self) -> String {
-        let join = |terms: &[Term], with: &str| {
-            terms.iter().map(ToString::to_string).collect::<Vec<_>>().join(with)
-        };
+        let join =
+            |terms: &[Term], with: &str| terms.iter().map(ToString::to_string).collect::<Vec<_>>().join(with);
         match self.unwanted.as_slice() {
             [] => join(&self.wanted, " AND "),
             unwanted => format!("({}) NOT ({})", join(&self.wanted, " AND "), join(unwanted, " OR ")),
