@@ -395,6 +395,23 @@ pub fn tools(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Calls of all tools, and those that failed.
+pub fn tool_calls(
+    connection: &Connection,
+    session: Option<&SessionId>,
+    range: Quarters,
+) -> Result<(u64, u64)> {
+    let of_session = match session {
+        None => String::new(),
+        Some(session) => format!(" AND {}", one_of("conversation", &of_session(connection, session)?)),
+    };
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(outcome IS 'failed'), 0) FROM tool_calls
+         WHERE at >= ?1 AND at < ?2 AND tool IS NOT NULL{of_session}"
+    );
+    Ok(connection.query_row(&sql, range.ms(), |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
 /// Decisions over tool calls in each piece of a range, by their word.
 pub fn decisions(
     connection: &Connection,

@@ -128,6 +128,7 @@ async fn a_chart_of_90_days_is_there_in_50_ms_at_5_million_replies() {
     let d = days.clone();
     measure!("messages by day", 50, |c: &Connection| analytics::messages(c, None, &d).unwrap().len());
     measure!("tools", 1_000, |c: &Connection| analytics::tools(c, None, range, 15).unwrap().len());
+    measure!("all calls of tools", 500, |c: &Connection| analytics::tool_calls(c, None, range).unwrap().0);
     measure!("earliest", 50, |c: &Connection| analytics::earliest(c).unwrap().into_iter().count());
     measure!("conversations, a page", 50, |c: &Connection| {
         let filter = conversations::Filter { limit: 50, ..Default::default() };

@@ -178,6 +178,8 @@ fn tools_tell_how_often_how_well_and_how_long() {
     let session = SessionId::parse("0000000b").unwrap();
     assert_eq!(tools(&connection, Some(&session), march(), 10).unwrap().len(), 1);
     assert_eq!(tools(&connection, None, march(), 1).unwrap().len(), 1);
+    assert_eq!(tool_calls(&connection, None, march()).unwrap(), (5, 1));
+    assert_eq!(tool_calls(&connection, Some(&session), march()).unwrap(), (1, 0));
 }
 
 #[test]
