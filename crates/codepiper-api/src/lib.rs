@@ -4,8 +4,10 @@
 //! daemon; what is ours stands beside them. The daemon writes these types, the CLI and the dashboard read
 //! them.
 
+pub mod analytics;
 pub mod approvals;
 pub mod audit;
+pub mod conversations;
 pub mod defaults;
 pub mod doctor;
 pub mod env_sets;
@@ -14,6 +16,7 @@ pub mod events;
 pub mod knowledge;
 pub mod policies;
 pub mod providers;
+pub mod search;
 pub mod service;
 pub mod sessions;
 pub mod settings;

@@ -28,3 +28,6 @@ pub mod masking;
 pub mod recording;
 
 pub mod launch;
+
+pub mod calendar;
+pub mod search_query;

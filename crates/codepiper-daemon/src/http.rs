@@ -3,17 +3,21 @@
 //! Whoever reaches the socket has its owner's user id (files are owner-only and the peer's is checked), so there is no
 //! login here. But agents have it too: what descends from a session may only report.
 
+mod analytics;
 mod approvals;
 mod audit;
+mod conversations;
 mod env_sets;
 mod error;
 mod events;
+mod filters;
 mod hooks;
 mod input;
 mod knowledge;
 mod output;
 mod policies;
 mod policy_sets;
+mod search;
 mod service;
 mod sessions;
 mod workspaces;
@@ -91,6 +95,7 @@ fn for_the_person() -> Router<Http> {
         .route("/workspaces", get(workspaces::list).post(workspaces::create))
         .route("/workspaces/{id}", get(workspaces::get).put(workspaces::change).delete(workspaces::remove))
         .merge(about_policies())
+        .merge(about_knowledge())
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))
@@ -118,6 +123,23 @@ fn for_the_person() -> Router<Http> {
         .route("/sessions/{id}/recording", get(output::recording))
         .route("/sessions/{id}/events", get(events::list))
         .route("/sessions/{id}/transcript/events", get(events::transcript))
+}
+
+/// What agents wrote down: conversations, what was said in them, what it took.
+fn about_knowledge() -> Router<Http> {
+    Router::new()
+        .route("/analytics/overview", get(analytics::overview))
+        .route("/analytics/usage", get(analytics::usage))
+        .route("/analytics/token-usage", get(analytics::token_usage))
+        .route("/analytics/tokens-by-model", get(analytics::tokens_by_model))
+        .route("/analytics/activity-timeline", get(analytics::activity_timeline))
+        .route("/analytics/sessions-by-provider", get(analytics::sessions_by_provider))
+        .route("/analytics/tool-usage", get(analytics::tool_usage))
+        .route("/analytics/policy-decisions", get(analytics::policy_decisions))
+        .route("/conversations", get(conversations::list))
+        .route("/conversations/{id}", get(conversations::get))
+        .route("/sessions/{id}/conversation", get(conversations::of_session))
+        .route("/search", get(search::find))
 }
 
 /// Policies and sets of them.

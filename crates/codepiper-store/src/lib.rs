@@ -4,12 +4,15 @@
 //! an answer after the commit, so what was answered survives `kill -9`. The functions of the modules are
 //! plain: they take a transaction or a connection, and a caller puts several into one.
 
+pub mod analytics;
 pub mod approvals;
 pub mod audit;
+pub mod conversations;
 pub mod env_sets;
 pub mod events;
 pub mod knowledge;
 pub mod policies;
+pub mod search;
 pub mod sessions;
 pub mod settings;
 pub mod workspaces;
@@ -286,5 +289,7 @@ fn from_ms(what: &str, ms: i64) -> Result<jiff::Timestamp> {
         .map_err(|why| StoreError::Corrupt { what: what.into(), why: why.to_string() })
 }
 
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;

@@ -125,7 +125,7 @@ fn original_view(stored: &StoredEntry) -> Option<Value> {
 }
 
 /// A session by whatever a person calls it; by its whole id also when it has left the list.
-fn find_session(http: &Http, wanted: &str) -> Result<SessionId, Refusal> {
+pub(super) fn find_session(http: &Http, wanted: &str) -> Result<SessionId, Refusal> {
     match (http.sessions.find(wanted), SessionId::parse(wanted)) {
         (Ok(handle), _) => Ok(handle.id),
         (Err(_), Ok(id)) => Ok(id),
