@@ -3,4 +3,5 @@
 mod claude;
 mod codex;
 mod guard;
+mod knowledge;
 mod stub;
