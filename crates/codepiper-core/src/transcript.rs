@@ -7,6 +7,7 @@
 use crate::hook::shorten;
 use crate::usage::Usage;
 use jiff::Timestamp;
+use lenient::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -117,8 +118,8 @@ pub struct Line {
 
 impl Line {
     /// A line that is no record.
-    pub(crate) fn broken(why: impl ToString) -> Self {
-        Self { understood: Understood::Broken(name(&why.to_string())), ..Self::default() }
+    pub(crate) fn broken(why: &str) -> Self {
+        Self { understood: Understood::Broken(name(why)), ..Self::default() }
     }
 
     /// A line of a kind that this version does not know.
@@ -264,16 +265,25 @@ pub(crate) fn fingerprint(line: &[u8]) -> String {
     Sha256::digest(line).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a line, and one that is broken again without half characters.
+/// Reads a line, unless it is empty; one that is broken again without half characters.
 ///
 /// Agents cut long texts, and one that counts in UTF-16 cuts between the two halves of a character. What it writes
 /// then is not quite JSON, but all the rest of the line is as good as any other's, its tokens among it.
 pub(crate) fn mending(line: &[u8], mut read: impl FnMut(&[u8]) -> Line) -> Line {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Line::default();
+    }
     let first = read(line);
     match first.understood {
         Understood::Broken(_) => mended(line).map_or(first, |mended| read(&mended)),
         Understood::Whole | Understood::UnknownKind(_) => first,
     }
+}
+
+/// The object that a line is, or why it is none.
+pub(crate) fn object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    let object: Object<T> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    object.0.ok_or_else(|| "not an object".to_owned())
 }
 
 /// The line with a replacement for every half of a character; `None` where there is none.

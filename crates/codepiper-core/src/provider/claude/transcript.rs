@@ -8,7 +8,7 @@
 use crate::transcript::lenient::{Amount, Argument, Count, Flag, Lenient, List, Object, Text, read};
 use crate::transcript::{
     Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut, fingerprint, id,
-    mending, name, readable,
+    mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ const INTERRUPTED: &str = "[Request interrupted by user";
 const REFUSED: &[&str] =
     &["The user doesn't want to", "Permission to use ", "Claude requested permissions to"];
 
-/// Kinds of lines about the conversation that are no part of it. The first eight were seen with 2.1.197.
+/// Kinds of lines about the conversation that are no part of it. The first six were seen with 2.1.197.
 const SILENT: &[&str] = &[
     "file-history-snapshot",
     "mode",
@@ -55,14 +55,10 @@ const SILENT: &[&str] = &[
 
 impl Reader for Transcripts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Line::default();
-        }
         mending(line, |line| {
-            let record = match serde_json::from_slice::<Object<Record>>(line) {
-                Ok(Object(Some(record))) => record,
-                Ok(Object(None)) => return Line::broken("not an object"),
-                Err(error) => return Line::broken(error),
+            let record = match object::<Record>(line) {
+                Ok(record) => record,
+                Err(why) => return Line::broken(&why),
             };
             record.note_in(context);
             let mut reading = Reading { bytes: line, record: &record, context, line: Line::default() };

@@ -33,7 +33,7 @@ use super::super::claude::transcript::is_uuid;
 use crate::transcript::lenient::{Argument, Count, Lenient, List, Object, Present, Text, read};
 use crate::transcript::{
     ARGUMENT_MAX, Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut,
-    fingerprint, id, mending, name, readable,
+    fingerprint, id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
@@ -77,14 +77,10 @@ const SILENT: &[&str] = &[
 
 impl Reader for Rollouts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Line::default();
-        }
         mending(line, |line| {
-            let record = match serde_json::from_slice::<Object<Record>>(line) {
-                Ok(Object(Some(record))) => record,
-                Ok(Object(None)) => return Line::broken("not an object"),
-                Err(error) => return Line::broken(error),
+            let record = match object::<Record>(line) {
+                Ok(record) => record,
+                Err(why) => return Line::broken(&why),
             };
             if let Ok(at) = record.timestamp.parse() {
                 context.at = Some(at);
