@@ -7,8 +7,10 @@
 use crate::hook::shorten;
 use crate::usage::Usage;
 use jiff::Timestamp;
+use lenient::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 pub(crate) mod lenient;
@@ -116,8 +118,8 @@ pub struct Line {
 
 impl Line {
     /// A line that is no record.
-    pub(crate) fn broken(why: impl ToString) -> Self {
-        Self { understood: Understood::Broken(name(&why.to_string())), ..Self::default() }
+    pub(crate) fn broken(why: &str) -> Self {
+        Self { understood: Understood::Broken(name(why)), ..Self::default() }
     }
 
     /// A line of a kind that this version does not know.
@@ -256,6 +258,63 @@ pub(crate) fn cut(text: Cow<str>, max_bytes: usize) -> String {
     let end = (0..=max_bytes.saturating_sub(MARK.len())).rev().find(|end| text.is_char_boundary(*end));
     let end = end.unwrap_or_default();
     format!("{}{MARK}", &text[..end])
+}
+
+/// An id for what has none: the line itself tells it from every other.
+pub(crate) fn fingerprint(line: &[u8]) -> String {
+    Sha256::digest(line).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a line, unless it is empty; one that is broken again without half characters.
+///
+/// Agents cut long texts, and one that counts in UTF-16 cuts between the two halves of a character. What it writes
+/// then is not quite JSON, but all the rest of the line is as good as any other's, its tokens among it.
+pub(crate) fn mending(line: &[u8], mut read: impl FnMut(&[u8]) -> Line) -> Line {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Line::default();
+    }
+    let first = read(line);
+    match first.understood {
+        Understood::Broken(_) => mended(line).map_or(first, |mended| read(&mended)),
+        Understood::Whole | Understood::UnknownKind(_) => first,
+    }
+}
+
+/// The object that a line is, or why it is none.
+pub(crate) fn object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    let object: Object<T> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    object.0.ok_or_else(|| "not an object".to_owned())
+}
+
+/// The line with a replacement for every half of a character; `None` where there is none.
+fn mended(line: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(line);
+    let mut mended = matches!(text, Cow::Owned(_));
+    let mut out = String::with_capacity(text.len());
+    let mut rest: &str = &text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let length = match (escaped(rest), rest.get(6..).and_then(escaped)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                mended = true;
+                out.push('\u{fffd}');
+                rest = &rest[6..];
+                continue;
+            }
+            _ => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        out.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    mended.then(|| out.into_bytes())
+}
+
+/// The number in a `\uXXXX` at the start of a text.
+fn escaped(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// An id as it is kept.

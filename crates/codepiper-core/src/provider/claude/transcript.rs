@@ -7,7 +7,8 @@
 
 use crate::transcript::lenient::{Amount, Argument, Count, Flag, Lenient, List, Object, Text, read};
 use crate::transcript::{
-    Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut, id, name, readable,
+    Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut, fingerprint, id,
+    mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ const INTERRUPTED: &str = "[Request interrupted by user";
 const REFUSED: &[&str] =
     &["The user doesn't want to", "Permission to use ", "Claude requested permissions to"];
 
-/// Kinds of lines about the conversation that are no part of it. The first eight were seen with 2.1.197.
+/// Kinds of lines about the conversation that are no part of it. The first six were seen with 2.1.197.
 const SILENT: &[&str] = &[
     "file-history-snapshot",
     "mode",
@@ -54,18 +55,16 @@ const SILENT: &[&str] = &[
 
 impl Reader for Transcripts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Line::default();
-        }
-        let record = match serde_json::from_slice::<Object<Record>>(line) {
-            Ok(Object(Some(record))) => record,
-            Ok(Object(None)) => return Line::broken("not an object"),
-            Err(error) => return Line::broken(error),
-        };
-        record.note_in(context);
-        let mut reading = Reading { record: &record, context, line: Line::default() };
-        reading.read();
-        reading.line
+        mending(line, |line| {
+            let record = match object::<Record>(line) {
+                Ok(record) => record,
+                Err(why) => return Line::broken(&why),
+            };
+            record.note_in(context);
+            let mut reading = Reading { bytes: line, record: &record, context, line: Line::default() };
+            reading.read();
+            reading.line
+        })
     }
 
     fn file(&self, path: &str) -> Option<FileKind> {
@@ -322,6 +321,10 @@ impl TokenUsage<'_> {
 impl Record<'_> {
     /// Where and when the conversation is now.
     fn note_in(&self, context: &mut Context) {
+        // A file of a sub-agent is one from its first line on; in files of old versions some lines are.
+        if context.conversation.is_none() && context.agent.is_none() && self.is_sidechain.0 {
+            context.agent = self.agent_id.get().map(id);
+        }
         let set = |place: &mut Option<String>, text: &Text| {
             if let Some(text) = text.get().filter(|text| place.as_deref() != Some(*text)) {
                 *place = Some(cut(text.into(), crate::transcript::ARGUMENT_MAX));
@@ -368,6 +371,7 @@ impl Record<'_> {
 
 /// A line in the reading.
 struct Reading<'a> {
+    bytes: &'a [u8],
     record: &'a Record<'a>,
     context: &'a mut Context,
     line: Line,
@@ -478,10 +482,10 @@ impl Reading<'_> {
         let model = message.model.get().filter(|model| *model != SYNTHETIC).map(name);
         if let Some(model) = &model
             // Sub-agents of old versions stand in the file of the conversation, with models of their own.
-            && (!record.is_sidechain.0 || self.context.agent.is_some() || record.agent_id.get().is_some())
+            && (!record.is_sidechain.0 || self.context.agent.is_some())
             && self.context.switch_model(model)
         {
-            let uid = format!("{}:model", id(&record.uuid));
+            let uid = format!("{}:model", self.uuid());
             self.push(uid, Kind::ModelChange { model: model.clone() }, model.clone());
         }
         for (index, block) in message.content.blocks().enumerate() {
@@ -579,8 +583,12 @@ impl Reading<'_> {
     /// An entry for one block of the line.
     fn add(&mut self, index: usize, kind: Kind, text: String) {
         let blocks = self.record.message.0.as_ref().map_or(0, |message| message.content.0.len());
-        let uuid = id(&self.record.uuid);
+        let uuid = self.uuid();
         self.push(if blocks > 1 { format!("{uuid}:{index}") } else { uuid }, kind, text);
+    }
+
+    fn uuid(&self) -> String {
+        self.record.uuid.get().map_or_else(|| fingerprint(self.bytes), id)
     }
 
     fn push(&mut self, uid: String, kind: Kind, text: String) {

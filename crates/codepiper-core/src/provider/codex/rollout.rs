@@ -32,14 +32,13 @@
 use super::super::claude::transcript::is_uuid;
 use crate::transcript::lenient::{Argument, Count, Lenient, List, Object, Present, Text, read};
 use crate::transcript::{
-    ARGUMENT_MAX, Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut, id, name,
-    readable,
+    ARGUMENT_MAX, Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut,
+    fingerprint, id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// Reads Codex's rollouts.
@@ -78,33 +77,19 @@ const SILENT: &[&str] = &[
 
 impl Reader for Rollouts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Line::default();
-        }
-        let record = match serde_json::from_slice::<Object<Record>>(line) {
-            Ok(Object(Some(record))) => record,
-            Ok(Object(None)) => return Line::broken("not an object"),
-            Err(error) => return Line::broken(error),
-        };
-        if let Ok(at) = record.timestamp.parse() {
-            context.at = Some(at);
-        }
-        let Some(payload) = &record.payload.0 else { return Line::unknown(&record.kind) };
-        let mut reading = Reading { bytes: line, payload, context, line: Line::default() };
-        match &*record.kind {
-            "session_meta" => reading.session_meta(),
-            "turn_context" => reading.settings(payload),
-            "response_item" => reading.item(),
-            "event_msg" => reading.event(),
-            "compacted" => {
-                let uid = reading.uid("compacted", &payload.window_id);
-                reading.add(uid, Kind::Compaction, cut(Cow::Borrowed(&*payload.message), TEXT_MAX));
+        mending(line, |line| {
+            let record = match object::<Record>(line) {
+                Ok(record) => record,
+                Err(why) => return Line::broken(&why),
+            };
+            if let Ok(at) = record.timestamp.parse() {
+                context.at = Some(at);
             }
-            "token_usage_record" => reading.usage_record(),
-            "world_state" => {}
-            unknown => reading.line = Line::unknown(unknown),
-        }
-        reading.line
+            let Some(payload) = &record.payload.0 else { return Line::unknown(&record.kind) };
+            let mut reading = Reading { bytes: line, payload, context, line: Line::default() };
+            reading.read(&record.kind);
+            reading.line
+        })
     }
 
     fn file(&self, path: &str) -> Option<FileKind> {
@@ -347,6 +332,23 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    fn read(&mut self, kind: &str) {
+        match kind {
+            "session_meta" => self.session_meta(),
+            "turn_context" => self.settings(self.payload),
+            "response_item" => self.item(),
+            "event_msg" => self.event(),
+            "compacted" => {
+                let uid = self.uid("compacted", &self.payload.window_id);
+                let summary = cut(Cow::Borrowed(&*self.payload.message), TEXT_MAX);
+                self.add(uid, Kind::Compaction, summary);
+            }
+            "token_usage_record" => self.usage_record(),
+            "world_state" => {}
+            unknown => self.line = Line::unknown(unknown),
+        }
+    }
+
     fn session_meta(&mut self) {
         let meta = self.payload;
         let Some(conversation) = meta.id.get().map(id) else { return };
@@ -605,9 +607,7 @@ impl Reading<'_> {
         if !known_as.is_empty() {
             return format!("{what}:{}", id(known_as));
         }
-        let digest = Sha256::digest(self.bytes);
-        let hash: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        format!("{what}:{hash}")
+        format!("{what}:{}", fingerprint(self.bytes))
     }
 
     fn add(&mut self, uid: String, kind: Kind, text: String) {

@@ -282,6 +282,25 @@ fn what_is_no_record_says_so_and_costs_nothing() {
     }
 }
 
+/// JavaScript cuts between the halves of a character, and writes what is left as one.
+#[test]
+fn half_a_character_costs_no_more_than_itself() {
+    let claude = r#"{"type":"user","uuid":"u","message":{"content":"TEXT"}}"#;
+    let codex = r#"{"type":"event_msg","payload":{"type":"user_message","message":"TEXT"}}"#;
+    for ((reader, _), line) in readers().into_iter().zip([claude, codex]) {
+        let check = |text: &[u8], expected: &str| {
+            let (before, after) = line.split_once("TEXT").unwrap();
+            let line = [before.as_bytes(), text, after.as_bytes()].concat();
+            let line = read(reader, &mut Context::default(), &line);
+            assert_eq!(line.entries.iter().map(|entry| &entry.text).collect::<Vec<_>>(), [expected]);
+        };
+        check(br"cut \ud83d", "cut \u{fffd}");
+        check(br"\ude00 \ud83d\ud83d\ude00 \n", "\u{fffd} \u{fffd}\u{1f600} \n");
+        check(br"\\ud83d \ud83d\\ \ud83d", r"\ud83d �\ �");
+        check(b"cut \xf0\x9f\x98", "cut \u{fffd}");
+    }
+}
+
 /// A picture of many megabytes leaves no more than its media type; a long text its beginning.
 #[test]
 fn long_lines_leave_little() {

@@ -22,6 +22,8 @@ fn every_recorded_line_is_understood_and_every_entry_has_its_own_uid() {
                     assert!(entry.at.is_some(), "{}", at());
                 }
             }
+            let agent = file.file_stem().and_then(|name| name.to_str()?.strip_prefix("agent-"));
+            assert_eq!(context.agent.as_deref(), agent);
             assert!(context.conversation.is_some() && context.cwd.is_some() && context.model.is_some());
             assert!(
                 context.calls.is_empty(),

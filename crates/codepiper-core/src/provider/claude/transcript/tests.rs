@@ -243,6 +243,21 @@ fn entries_of_a_sub_agent_are_its_own() {
     assert_eq!(agent(own(), said(json!("x"))).as_deref(), Some("a1"));
     assert_eq!(agent(own(), with(side(said(json!("x"))), "agentId", json!("a2"))).as_deref(), Some("a2"));
     assert_eq!(agent(Context::default(), side(said(json!("x")))).as_deref(), Some("sidechain"));
+    let begun = Context { conversation: Some("c".into()), ..Context::default() };
+    let mut context = begun.clone();
+    assert_eq!(agent(begun, with(side(said(json!("x"))), "agentId", json!("a2"))).as_deref(), Some("a2"));
+    tell(&Transcripts, &mut context, &[with(side(said(json!("x"))), "agentId", json!("a2"))]);
+    assert_eq!(context.agent, None, "a line of a sub-agent in the conversation's own file");
+}
+
+#[test]
+fn a_line_without_a_uuid_has_an_id_of_its_own() {
+    let uid = |text: &str| {
+        let line = json!({ "type": "user", "message": { "content": text } }).to_string();
+        Transcripts.read(&mut Context::default(), line.as_bytes()).entries.remove(0).uid
+    };
+    assert_eq!(uid("one"), uid("one"));
+    assert_ne!(uid("one"), uid("two"));
 }
 
 #[test]
