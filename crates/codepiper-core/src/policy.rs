@@ -56,6 +56,7 @@ mod hits;
 mod import;
 mod index;
 mod narrow;
+mod path_index;
 mod paths;
 mod pattern;
 mod reach;

@@ -29,7 +29,7 @@ const FIGURES: &[Figure] = &[
     ("idle", "memory and CPU with 0, 10 and 50 idle sessions", idle::run),
     ("adopt", "daemon start with 50 live sessions", idle::adopt),
     ("cli", "`codepiper sessions`, spawn to exit", processes::cli),
-    ("hook", "the hook helper, spawn to exit", processes::hook_helper),
+    ("hook", "the hook helper, spawn to exit, alone and beside 10 busy sessions", processes::hook_helper),
     ("hooks", "hook events over 8 connections, each committed", hooks::run),
     ("session", "a session created, running, idle, stopped", sessions::run),
     ("echo", "a key to its echo at a viewer, alone and beside 20 busy sessions", echo::run),

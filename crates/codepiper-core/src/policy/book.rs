@@ -1,15 +1,16 @@
 //! The rules of one session, compiled, and how they decide.
 
 use super::hits::{hit_command, hit_file};
-use super::index::{Bucket, Files};
+use super::index::{Bucket, Candidates, Wanted};
 use super::pattern::TextPattern;
-use super::reach::{Counts, files_of, names_one_of, spots_in};
+use super::reach::{Counts, Spot, names_one_of, spots_in};
 use super::read::{Problem, compile};
-use super::rule::{Compiled, Hit, Prepared};
+use super::rule::{Compiled, Hit, Prepared, argument};
 use super::shell::{self, Field, Form, Part, What};
 use super::{Action, Call, Decider, Decision, Fallback, PartDecision, Policy, Rule};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 /// Compiled policies. Make it once, ask it often.
 #[derive(Debug)]
@@ -22,7 +23,13 @@ pub struct RuleBook {
     by_tool: HashMap<String, Arc<Bucket>>,
     /// Those that may be for a tool whose name no rule spells out.
     other_tools: Arc<Bucket>,
+    /// All; made when the first patch comes.
+    any_tool: OnceLock<Bucket>,
+    make: MakeBucket,
 }
+
+/// How rules are arranged, for finding them again.
+type MakeBucket = fn(Vec<u32>, &[Compiled]) -> Bucket;
 
 #[derive(Debug)]
 struct PolicyNames {
@@ -35,6 +42,16 @@ impl RuleBook {
     /// Compiles the enabled ones of these policies. All must belong to the session: see
     /// [`applies_to`](super::applies_to).
     pub fn compile(policies: &[Policy], fallback: Fallback) -> Result<Self, Vec<Problem>> {
+        Self::arranged(policies, fallback, Bucket::new)
+    }
+
+    /// One that tries every rule of a tool on every call: slow, and easily seen to be right.
+    #[cfg(test)]
+    pub(super) fn one_by_one(policies: &[Policy], fallback: Fallback) -> Self {
+        Self::arranged(policies, fallback, Bucket::one_by_one).unwrap()
+    }
+
+    fn arranged(policies: &[Policy], fallback: Fallback, make: MakeBucket) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut rules = Vec::new();
         for (at, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.enabled) {
@@ -72,7 +89,7 @@ impl RuleBook {
         let mut made: HashMap<Vec<u32>, Arc<Bucket>> = HashMap::new();
         let mut bucket = |fits: &dyn Fn(&Compiled) -> bool| {
             let all: Vec<u32> = (0..rules.len()).filter(|at| fits(&rules[*at])).map(|at| at as u32).collect();
-            let new = || Arc::new(Bucket::new(all.clone(), &rules));
+            let new = || Arc::new(make(all.clone(), &rules));
             made.entry(all.clone()).or_insert_with(new).clone()
         };
         tools.sort_unstable();
@@ -80,7 +97,7 @@ impl RuleBook {
         let by_tool =
             tools.iter().map(|tool| ((*tool).to_owned(), bucket(&|rule| reaches(rule, tool)))).collect();
         let other_tools = bucket(&|rule| !names_tools_only(rule));
-        Ok(Self { fallback, policies, by_tool, other_tools, rules })
+        Ok(Self { fallback, policies, by_tool, other_tools, any_tool: OnceLock::new(), make, rules })
     }
 
     /// Decides one call. Total: every call gets an answer.
@@ -89,12 +106,15 @@ impl RuleBook {
         if let Some(command) = shell::command_of(call.tool, call.args) {
             return self.decide_command(&prepared, &command);
         }
-        let bucket = self.bucket(call.tool);
-        let candidates =
-            bucket.for_files(|| prepared.files().map(|path| prepared.view(path, &prepared.cwd)).collect());
-        let rules = candidates.iter().map(|at| &self.rules[*at as usize]);
-        let plain = self
-            .first(rules, None, false, |rule| Hit::from(rule.is_for(call.tool) && rule.fits_call(&prepared)));
+        let command =
+            argument(call.args, "command").or_else(|| argument(call.args, "cmd")).unwrap_or_default();
+        let files: Vec<Spot> =
+            prepared.files().map(|path| Spot::of(prepared.view(path, &prepared.cwd))).collect();
+        let wanted = Wanted { whole: command.trim(), spots: &files, ..Wanted::default() };
+        let candidates = self.bucket(call.tool).candidates(&wanted);
+        let plain = self.first(candidates, None, false, |rule| {
+            Hit::from(rule.is_for(call.tool) && rule.fits_call(&prepared))
+        });
         if matches!(call.tool, "apply_patch" | "ApplyPatch") {
             return self.decide_patch(&prepared, plain);
         }
@@ -129,8 +149,8 @@ impl RuleBook {
     /// The whole text, against deny and ask rules whose patterns cross the borders of parts: `curl *|*sh*`.
     /// Not those with exceptions, which are about commands: of the whole they would hit all but one.
     fn judge_whole(&self, bucket: &Bucket, call: &Prepared<'_>, whole: &Form, one: bool) -> Option<Judged> {
-        let candidates = bucket.candidates(std::slice::from_ref(whole), "", Files::None);
-        candidates.into_iter().map(|at| &self.rules[at as usize]).find_map(|rule| {
+        let mut candidates = bucket.candidates(&Wanted { whole: &whole.text, ..Wanted::default() });
+        std::iter::from_fn(|| candidates.next(true)).map(|at| &self.rules[at as usize]).find_map(|rule| {
             let list =
                 rule.command.as_ref().filter(|list| !list.positive.is_empty() && list.negative.is_empty())?;
             let hits = |pattern: &TextPattern| match rule.action {
@@ -146,38 +166,53 @@ impl RuleBook {
     }
 
     fn judge_part(&self, bucket: &Bucket, call: &Prepared<'_>, part: &Part, whole: &str) -> Judged {
-        let spots = match &part.what {
-            _ if !bucket.reaches_commands => Vec::new(),
-            What::Command { names, opens_nothing: true, .. } => {
-                spots_in(names, &part.cwds, Counts::Known, call)
-            }
-            What::Command { names, .. } => spots_in(names, &part.cwds, Counts::All, call),
-            What::Words(names) => spots_in(names, &part.cwds, Counts::Globs, call),
-            What::File { .. } => Vec::new(),
-        };
-        let candidates = match &part.what {
-            What::Command { forms, .. } if part.unreadable.is_none() => {
-                bucket.candidates(forms, whole, files_of(&spots))
-            }
-            What::Words(_) => bucket.candidates(&[], "", files_of(&spots)),
-            What::Command { .. } | What::File { .. } => bucket.all.clone(),
-        };
-        let rules = candidates.into_iter().map(|at| &self.rules[at as usize]);
-        self.first(rules, part.unreadable, part.harmless, |rule| match &part.what {
-            What::Command { .. } => hit_command(rule, call, part, &spots, whole),
+        let (forms, names, counts): (&[Form], _, _) = match &part.what {
             What::File { writes, is_new, name } => {
                 let tool = match (writes, is_new) {
                     (false, _) => "Read",
                     (true, true) => "Write",
                     (true, false) => "Edit",
                 };
-                hit_file(rule, call, &part.cwds, tool, name, whole)
+                return self.judge_file(bucket, call, tool, name, &part.cwds, whole);
             }
+            What::Command { forms, names, opens_nothing: true, .. } => (forms, names, Counts::Known),
+            What::Command { forms, names, .. } => (forms, names, Counts::All),
+            What::Words(names) => (&[], names, Counts::Globs),
+        };
+        let spots = match bucket.reaches_commands {
+            true => spots_in(names, &part.cwds, counts, call),
+            false => Vec::new(),
+        };
+        let wanted = Wanted { forms, whole, spots: &spots, unreadable: part.unreadable.is_some() };
+        let candidates = bucket.candidates(&wanted);
+        self.first(candidates, part.unreadable, part.harmless, |rule| match &part.what {
             What::Words(_) if rule.reaches_commands() => {
-                names_one_of(rule, &spots, &part.cwds, call).min(rule.fits_around(call, &part.cwds))
+                names_one_of(rule, &spots).min(rule.fits_around(call, &part.cwds))
             }
             What::Words(_) => Hit::No,
+            What::Command { .. } | What::File { .. } => hit_command(rule, call, part, &spots, whole),
         })
+    }
+
+    /// A file that is opened. `cwds`: where a relative name starts, empty if unknown.
+    fn judge_file(
+        &self,
+        bucket: &Bucket,
+        call: &Prepared<'_>,
+        tool: &str,
+        name: &Field,
+        cwds: &[PathBuf],
+        whole: &str,
+    ) -> Judged {
+        let spot = Spot::new(name.clone(), cwds, call);
+        let candidates = match name.text.is_empty() {
+            true => bucket.everything(), // nothing is said by which rules could be found
+            false => {
+                let spots = std::slice::from_ref(&spot);
+                bucket.candidates(&Wanted { whole, spots, ..Wanted::default() })
+            }
+        };
+        self.first(candidates, None, false, |rule| hit_file(rule, call, cwds, tool, (name, &spot), whole))
     }
 
     /// The files of a patch, each like a call of `Edit` or `Write`; and the patch tool itself.
@@ -186,14 +221,13 @@ impl RuleBook {
         let text = ["command", "input", "patch"].iter().find_map(|name| args.get(name)?.as_str());
         let mut judged = Vec::new();
         let cwds = std::slice::from_ref(&call.cwd);
+        let bucket =
+            self.any_tool.get_or_init(|| (self.make)((0..self.rules.len() as u32).collect(), &self.rules));
         match text.or(args.as_str()).and_then(shell::patched_files) {
             Some(files) => {
                 for (name, is_new) in files {
                     let tool = if is_new { "Write" } else { "Edit" };
-                    let field = Field::literal(name);
-                    let rules = self.rules.iter();
-                    let judgement =
-                        self.first(rules, None, false, |rule| hit_file(rule, call, cwds, tool, &field, ""));
+                    let judgement = self.judge_file(bucket, call, tool, &Field::literal(name), cwds, "");
                     judged.push((format!("{tool} {name}"), judgement));
                 }
             }
@@ -206,7 +240,7 @@ impl RuleBook {
                     false => Hit::No,
                 };
                 let why = "the patch it applies can't be seen";
-                judged.push(("patch".into(), self.first(self.rules.iter(), Some(why), false, hit)));
+                judged.push(("patch".into(), self.first(bucket.everything(), Some(why), false, hit)));
             }
         }
         if plain.action != Action::Allow && plain.by != Decider::Fallback {
@@ -249,19 +283,19 @@ impl RuleBook {
         self.by_tool.get(tool).unwrap_or(&self.other_tools)
     }
 
-    /// The order of decision. `rules` must be in order.
-    fn first<'a>(
+    /// The order of decision.
+    fn first(
         &self,
-        rules: impl Iterator<Item = &'a Compiled>,
+        mut candidates: Candidates<'_>,
         unreadable: Option<&'static str>,
         harmless: bool,
         hit: impl Fn(&Compiled) -> Hit,
     ) -> Judged {
         // A deny or ask rule that may be meant: nothing is allowed past it but by a rule for exactly this.
         let mut caution: Option<&Compiled> = None;
-        let mut has_rules = false;
-        for rule in rules {
-            has_rules = true;
+        let has_rules = !candidates.is_empty();
+        while let Some(at) = candidates.next(caution.is_some()) {
+            let rule = &self.rules[at as usize];
             match hit(rule) {
                 Hit::No => {}
                 Hit::Maybe => {

@@ -6,7 +6,7 @@
 //! same file. No input makes it slow: matching is at worst pattern × text.
 
 /// One step of a glob.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Tok {
     /// This character.
     Char(char),
@@ -19,6 +19,11 @@ pub(super) enum Tok {
 }
 
 impl Tok {
+    /// The character, when it is for one only.
+    fn char(&self) -> Option<char> {
+        if let Self::Char(c) = self { Some(*c) } else { None }
+    }
+
     fn takes(&self, c: char) -> bool {
         match self {
             Self::Char(own) => *own == c,
@@ -78,6 +83,21 @@ impl Glob {
         regex::escape(&self.prefix) + &self.rest.iter().map(tok).collect::<String>()
     }
 
+    /// What every match ends with.
+    pub(super) fn suffix(&self) -> String {
+        let said = self.rest.rsplit(|tok| !matches!(tok, Tok::Char(_))).next().unwrap_or_default();
+        said.iter().filter_map(Tok::char).collect()
+    }
+
+    pub(super) fn ends(&self) -> Ends {
+        let first = self.prefix.chars().next().or_else(|| self.rest.first().and_then(Tok::char));
+        let last = match self.rest.last() {
+            Some(tok) => tok.char(),
+            None => self.prefix.chars().next_back(),
+        };
+        Ends { first, last }
+    }
+
     pub(super) fn toks(&self) -> Vec<Tok> {
         self.prefix.chars().map(Tok::Char).chain(self.rest.iter().cloned()).collect()
     }
@@ -90,6 +110,31 @@ impl Glob {
             [Tok::Star] => true,
             rest => matches(rest, text),
         }
+    }
+}
+
+/// The first and the last character of all texts that match, where they are said. Most pairs of globs that
+/// have no text in common are told apart by them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ends {
+    first: Option<char>,
+    last: Option<char>,
+}
+
+impl Ends {
+    pub(super) fn of(toks: &[Tok]) -> Self {
+        Self { first: toks.first().and_then(Tok::char), last: toks.last().and_then(Tok::char) }
+    }
+
+    pub(super) fn of_text(text: &str) -> Self {
+        Self { first: text.chars().next(), last: text.chars().next_back() }
+    }
+
+    /// Whether some text may match both, for all that this says.
+    pub(super) fn meet(self, other: Self) -> bool {
+        let may =
+            |one: Option<char>, other: Option<char>| one.zip(other).is_none_or(|(one, other)| one == other);
+        may(self.first, other.first) && may(self.last, other.last)
     }
 }
 
@@ -261,6 +306,7 @@ mod tests {
             let [a, b] = [a, b].map(|text| read(text).unwrap().remove(0));
             assert_eq!(overlap(&a, &b), expected, "{a:?} {b:?}");
             assert_eq!(overlap(&b, &a), expected, "{b:?} {a:?}");
+            assert!(Ends::of(&a).meet(Glob::new(b.clone()).ends()) || !expected, "{a:?} {b:?}");
         };
         check(".e*", ".env", true);
         check(".??v", ".env", true);

@@ -22,7 +22,7 @@ pub(super) fn hit_command(
         let reaches = rule.reads_files || !only_reads;
         let named = match reaches {
             false => Hit::No,
-            true => match names_one_of(rule, spots, &part.cwds, call) {
+            true => match names_one_of(rule, spots) {
                 Hit::No if part.unreadable.is_some() => Hit::Maybe,
                 hit => hit,
             },
@@ -80,7 +80,7 @@ pub(super) fn hit_file(
     call: &Prepared<'_>,
     cwds: &[std::path::PathBuf],
     tool: &str,
-    name: &Field,
+    (name, spot): (&Field, &Spot),
     whole: &str,
 ) -> Hit {
     let own_tool = rule.is_for(call.call.tool);
@@ -115,7 +115,6 @@ pub(super) fn hit_file(
     if !tools.iter().any(|tool| rule.is_for(tool)) {
         return Hit::No;
     }
-    let spot = Spot::new(name.clone(), cwds, call);
-    let lists = rule.files.iter().map(|list| names_file(list, rule.action, &spot, cwds, call));
+    let lists = rule.files.iter().map(|list| names_file(list, rule.action, spot));
     lists.min().unwrap_or(Hit::Yes).min(around)
 }

@@ -1,30 +1,68 @@
-//! Which rules are worth trying: found by a command's first words and by automata over many patterns at
-//! once, so that a thousand rules cost little more than ten. It may find too many, never too few.
+//! Which rules are worth trying: found by a command's first words, by automata over many patterns at once,
+//! and by what paths are called, so that a thousand rules cost little more than ten. It may find too many,
+//! never too few.
 
+use super::Action;
+use super::path_index::PathIndex;
 use super::pattern::TextPattern;
-use super::rule::{Compiled, View};
+use super::reach::Spot;
+use super::rule::Compiled;
 use super::shell::Form;
 use regex::{RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::iter::Peekable;
 
 /// Rules of one tool, as places in the book, in order.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
-    pub(super) all: Vec<u32>,
+    all: Vec<u32>,
     /// Whether one is about files that commands may name.
     pub(super) reaches_commands: bool,
     /// Those whose every pattern for commands says the first word, or the first two.
     by_words: HashMap<String, Vec<u32>>,
     /// Those with other patterns for commands.
     commands: Set,
+    /// What patterns of deny and ask rules for commands begin with, in order.
+    prefixes: Vec<(String, u32)>,
     /// Those about files.
-    files: Set,
+    files: PathIndex,
     /// What no index knows, and what has no criteria on arguments.
     loose: Vec<u32>,
-    /// All but those about files.
-    not_files: Vec<u32>,
+}
+
+/// The rules worth trying, as places in the book, in order.
+pub(super) struct Candidates<'a> {
+    likely: Peekable<std::vec::IntoIter<u32>>,
+    /// These may be meant, and no more than that; from a place on.
+    doubtful: Cow<'a, [u32]>,
+    at: usize,
+}
+
+impl Candidates<'_> {
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.likely.peek().is_none() && self.doubtful.is_empty()
+    }
+
+    /// `likely_only`: without those that may be meant and no more.
+    pub(super) fn next(&mut self, likely_only: bool) -> Option<u32> {
+        let doubtful = self.doubtful.get(self.at).copied().filter(|_| !likely_only);
+        match (self.likely.peek().copied(), doubtful) {
+            (Some(likely), Some(doubtful)) if doubtful < likely => {
+                self.at += 1;
+                Some(doubtful)
+            }
+            (Some(likely), doubtful) => {
+                self.at += usize::from(doubtful == Some(likely));
+                self.likely.next()
+            }
+            (None, Some(doubtful)) => {
+                self.at += 1;
+                Some(doubtful)
+            }
+            (None, None) => None,
+        }
+    }
 }
 
 /// Many patterns, and the rule each is of.
@@ -59,30 +97,35 @@ impl Set {
     }
 }
 
-/// The files a part is about.
-pub(super) enum Files {
-    None,
-    /// These paths.
-    Views(Vec<Rc<View>>),
-    /// Any.
-    All,
+/// What rules are looked for by.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    /// The ways to write a command.
+    pub(super) forms: &'a [Form],
+    /// The text of the call.
+    pub(super) whole: &'a str,
+    /// Where words may name files.
+    pub(super) spots: &'a [Spot],
+    /// That any rule may be meant, whatever it says.
+    pub(super) unreadable: bool,
 }
 
 impl Bucket {
     pub(super) fn new(all: Vec<u32>, rules: &[Compiled]) -> Self {
-        let reaches_commands = all.iter().any(|at| rules[*at as usize].reaches_commands());
-        let mut bucket = Self { all, reaches_commands, ..Self::default() };
-        let (mut commands, mut files) = (Vec::new(), Vec::new());
-        for at in bucket.all.clone() {
-            let rule = &rules[at as usize];
-            let patterns = rule.command.as_ref().map_or(&[][..], |list| &list.positive);
-            if rule.command.is_none()
-                && let Some(sources) = file_regexes(rule)
-            {
-                files.extend(sources.into_iter().map(|source| (at, source)));
-                continue;
+        let mut bucket = Self::one_by_one(all, rules);
+        let is_about_files = |at: &u32| rules[*at as usize].command.is_none();
+        let (files, others): (Vec<u32>, Vec<u32>) = bucket.all.iter().partition(|at| is_about_files(at));
+        (bucket.files, bucket.loose) = PathIndex::new(files.into_iter(), rules);
+        let mut commands = Vec::new();
+        for at in others {
+            let patterns = rules[at as usize].command.as_ref().map_or(&[][..], |list| &list.positive);
+            if rules[at as usize].action != Action::Allow {
+                let prefixes =
+                    patterns.iter().flat_map(TextPattern::globs).map(|glob| glob.prefix().to_owned());
+                bucket
+                    .prefixes
+                    .extend(prefixes.filter(|prefix| !prefix.is_empty()).map(|prefix| (prefix, at)));
             }
-            bucket.not_files.push(at);
             if let Some(words) = first_words(patterns) {
                 for word in words {
                     let rules = bucket.by_words.entry(word).or_default();
@@ -99,56 +142,55 @@ impl Bucket {
         let (set, left) = Set::new(commands);
         bucket.commands = set;
         bucket.loose.extend(left);
-        let (set, left) = Set::new(files);
-        bucket.files = set;
-        bucket.loose.extend(&left);
-        bucket.not_files.extend(left);
-        for places in [&mut bucket.loose, &mut bucket.not_files] {
-            places.sort_unstable();
-            places.dedup();
-        }
+        bucket.loose.sort_unstable();
+        bucket.loose.dedup();
+        bucket.prefixes.sort_unstable();
         bucket
     }
 
-    /// The rules for a command of these forms, in order.
-    pub(super) fn candidates(&self, forms: &[Form], whole: &str, files: Files) -> Vec<u32> {
-        let mut found = self.loose.clone();
+    /// Without an index: all are always tried.
+    pub(super) fn one_by_one(all: Vec<u32>, rules: &[Compiled]) -> Self {
+        let reaches_commands = all.iter().any(|at| rules[*at as usize].reaches_commands());
+        Self { loose: all.clone(), all, reaches_commands, ..Self::default() }
+    }
+
+    /// All rules.
+    pub(super) fn everything(&self) -> Candidates<'_> {
+        Candidates { likely: self.all.clone().into_iter().peekable(), doubtful: Cow::default(), at: 0 }
+    }
+
+    /// The rules for a part of a command, or for another call.
+    pub(super) fn candidates(&self, wanted: &Wanted<'_>) -> Candidates<'_> {
+        let mut likely = self.loose.clone();
+        let mut doubtful = Vec::new();
         let mut seen: Vec<&str> = Vec::new();
-        for text in forms.iter().map(|form| form.text.as_str()).chain([whole]) {
+        for text in wanted.forms.iter().map(|form| form.text.as_str()).chain([wanted.whole]) {
             for start in [first_words_of(text, 1), first_words_of(text, 2)] {
                 if !seen.contains(&start) {
                     seen.push(start);
-                    found.extend(self.by_words.get(start).into_iter().flatten());
+                    likely.extend(self.by_words.get(start).into_iter().flatten());
                 }
             }
-            self.commands.find(text, &mut found);
+            self.commands.find(text, &mut likely);
         }
         // What is certain of a text may be the beginning of a pattern that says more.
-        for known in forms.iter().filter_map(|form| form.text.get(..form.known?)) {
-            let known = known.trim_end();
-            let says_more = self.by_words.iter().filter(|(start, _)| start.starts_with(known));
-            found.extend(says_more.flat_map(|(_, rules)| rules));
+        for known in wanted.forms.iter().filter_map(|form| form.text.get(..form.known?)) {
+            let from = self.prefixes.partition_point(|(prefix, _)| prefix.as_str() < known);
+            let more = self.prefixes[from..].iter().take_while(|(prefix, _)| prefix.starts_with(known));
+            doubtful.extend(more.map(|(_, rule)| rule));
         }
-        match files {
-            Files::None => {}
-            Files::Views(views) => views.iter().for_each(|view| self.files.find(view.places(), &mut found)),
-            Files::All => found.extend(&self.files.rules),
+        for spot in wanted.spots {
+            spot.views.iter().for_each(|view| self.files.find(view, &mut likely));
+            self.files.find_open(&spot.open, if spot.says_some() { &mut likely } else { &mut doubtful });
         }
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// The rules for a call with these files, in order.
-    pub(super) fn for_files(&self, files: impl FnOnce() -> Vec<Rc<View>>) -> Cow<'_, [u32]> {
-        if self.files.patterns.is_none() {
-            return Cow::Borrowed(&self.all);
-        }
-        let mut found = self.not_files.clone();
-        files().iter().for_each(|view| self.files.find(view.places(), &mut found));
-        found.sort_unstable();
-        found.dedup();
-        Cow::Owned(found)
+        let in_order = |mut rules: Vec<u32>| {
+            rules.sort_unstable();
+            rules.dedup();
+            rules
+        };
+        let doubtful =
+            if wanted.unreadable { Cow::Borrowed(&*self.all) } else { Cow::Owned(in_order(doubtful)) };
+        Candidates { likely: in_order(likely).into_iter().peekable(), doubtful, at: 0 }
     }
 }
 
@@ -159,12 +201,6 @@ fn command_regexes(pattern: &TextPattern) -> Vec<String> {
         }
         TextPattern::Regex(regex) => vec![regex.as_str().to_owned()],
     }
-}
-
-/// One of which matches whatever the rule's first list on files does.
-fn file_regexes(rule: &Compiled) -> Option<Vec<String>> {
-    let list = rule.files.first().filter(|list| !list.positive.is_empty())?;
-    list.positive.iter().map(|pattern| pattern.place_regex()).collect()
 }
 
 fn first_words_of(text: &str, words: usize) -> &str {

@@ -125,6 +125,14 @@ impl TextPattern {
         }
     }
 
+    /// None for a regular expression.
+    pub(super) fn globs(&self) -> &[Glob] {
+        match self {
+            Self::Globs(globs) => globs,
+            Self::Regex(_) => &[],
+        }
+    }
+
     /// Whether this text and nothing else is meant.
     pub(super) fn is_exactly(&self, text: &str) -> bool {
         matches!(self, Self::Globs(globs) if globs.iter().any(|glob| glob.literal() == Some(text)))
@@ -166,6 +174,7 @@ pub(super) enum From {
 impl From {
     pub(super) const ALL: [Self; 4] = [Self::Root, Self::Home, Self::Cwd, Self::Name];
 
+    /// For naming folders by it.
     pub(super) fn letter(self) -> char {
         match self {
             Self::Root => 'r',
@@ -218,18 +227,6 @@ impl PathPattern {
                 path.segments_from(*from).is_some_and(|path| globs.iter().any(|glob| walk(glob, path)))
             }
         }
-    }
-
-    /// A regular expression that finds every path it matches in [`View::places`](super::rule::View::places),
-    /// and perhaps more. `None` for what is one already.
-    pub(super) fn place_regex(&self) -> Option<String> {
-        let (from, globs) = self.parts()?;
-        let segment = |segment: &Segment| match segment {
-            Segment::One(glob) => format!("/{}", glob.regex("[^/\n]")),
-            Segment::Deep => "(?:/[^/\n]*)*".to_owned(),
-        };
-        let any: Vec<String> = globs.iter().map(|glob| glob.iter().map(segment).collect()).collect();
-        Some(format!("(?m:^{}(?:{})$)", from.letter(), any.join("|")))
     }
 
     /// Whether the pattern's files all have one name, and no wildcard stands for it.

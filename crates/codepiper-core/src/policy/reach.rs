@@ -2,11 +2,11 @@
 
 use super::Action;
 use super::glob::{self, Tok};
-use super::index::Files;
 use super::paths;
 use super::pattern::{From, List, PathPattern, Segment};
 use super::rule::{Compiled, Hit, Prepared, View};
 use super::shell::{Field, Piece, Unknown};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -24,9 +24,30 @@ pub(super) enum Counts {
 /// A piece of a word that may be a file's name, with the paths it would be.
 pub(super) struct Spot {
     name: Field,
-    views: Vec<Rc<View>>,
-    /// That it may be other paths as well: it has wildcards, or starts nobody knows where.
-    open: bool,
+    pub(super) views: Vec<Rc<View>>,
+    /// Which other paths it may be.
+    pub(super) open: Open,
+}
+
+/// The paths of a word that stands for more than one.
+pub(super) enum Open {
+    /// None: it stands for one.
+    Nothing,
+    /// None: it is no name of a file.
+    NoName,
+    Anything,
+    /// Any whose last name matches this.
+    EndsIn(Vec<Tok>),
+    /// Those that a shell's wildcards make, from each folder where it may stand.
+    Glob(Vec<Way>),
+}
+
+/// A path with wildcards.
+pub(super) struct Way {
+    pub(super) segments: Vec<Vec<Tok>>,
+    /// How many segments are before the place where patterns start, by their [`From`]; `None` when it is not
+    /// below that place.
+    skips: [(From, Option<usize>); From::ALL.len()],
 }
 
 impl Spot {
@@ -40,9 +61,28 @@ impl Spot {
             true => Vec::new(),
             false => folders.iter().map(|cwd| call.view(&name.text, cwd)).collect(),
         };
-        let open = name.known().is_none() || relative && cwds.is_empty();
+        let open = match () {
+            () if name.known().is_some() && !(relative && cwds.is_empty()) => Open::Nothing,
+            () if name.has_unknown() || name.known().is_some() => open_end(&name),
+            () => Open::Glob(folders.iter().map(|cwd| Way::new(&name, cwd, call)).collect()),
+        };
         Self { name, views, open }
     }
+
+    /// A file that is known.
+    pub(super) fn of(view: Rc<View>) -> Self {
+        Self { name: Field::default(), views: vec![view], open: Open::Nothing }
+    }
+
+    /// That its wildcards leave some of its last name said.
+    pub(super) fn says_some(&self) -> bool {
+        let says = |way: &Way| way.segments.last().is_some_and(|last| says_some(last));
+        matches!(&self.open, Open::Glob(ways) if ways.iter().any(says))
+    }
+}
+
+fn says_some(name: &[Tok]) -> bool {
+    name.iter().any(|tok| matches!(tok, Tok::Char(_)))
 }
 
 /// Where these words may name files.
@@ -53,14 +93,23 @@ pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: 
         Counts::Globs => !name.has_unknown(),
         Counts::All => name.known().is_some() || !name.pieces.iter().all(shown),
     });
-    let mut spots = Vec::new();
+    let mut spots: Vec<Spot> = Vec::new();
+    let mut seen: HashSet<&[Piece]> = HashSet::new();
+    let mut opens = 0;
     for name in counted {
         for (from, to) in slices(name) {
-            if call.paths_seen() >= PATHS_MAX {
-                spots.push(Spot { name: Field::unknown("…"), views: Vec::new(), open: true });
+            let pieces = name.pieces.get(from..to).unwrap_or_default();
+            let is_char = |piece: &&Piece| matches!(piece, Piece::Tok(Tok::Char(_)));
+            if pieces.iter().filter(is_char).count() > NAME_MAX || !seen.insert(pieces) {
+                continue;
+            }
+            if call.paths_seen() >= PATHS_MAX || opens >= OPENS_MAX {
+                spots.push(Spot { name: Field::unknown("…"), views: Vec::new(), open: Open::Anything });
                 return spots;
             }
-            spots.push(Spot::new(name.slice(from, to), cwds, call));
+            let spot = Spot::new(name.slice(from, to), cwds, call);
+            opens += usize::from(!matches!(spot.open, Open::Nothing));
+            spots.push(spot);
         }
     }
     spots
@@ -70,19 +119,18 @@ pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: 
 /// list may be any file.
 const PATHS_MAX: usize = 2000;
 
-/// For finding the rules about them.
-pub(super) fn files_of(spots: &[Spot]) -> Files {
-    if spots.iter().any(|spot| spot.open) {
-        return Files::All;
-    }
-    Files::Views(spots.iter().flat_map(|spot| spot.views.iter().cloned()).collect())
-}
+/// The most words of one command that may be several paths: each is held against every pattern on files.
+/// Commands of people have a few; the rest of more may be any file.
+const OPENS_MAX: usize = 100;
 
-/// Whether one of these names a file of the rule. `cwds`: where relative ones start, empty if unknown.
-pub(super) fn names_one_of(rule: &Compiled, spots: &[Spot], cwds: &[PathBuf], call: &Prepared<'_>) -> Hit {
+/// The longest name of a file, in characters. No system opens a longer one.
+const NAME_MAX: usize = 4096;
+
+/// Whether one of these names a file of the rule.
+pub(super) fn names_one_of(rule: &Compiled, spots: &[Spot]) -> Hit {
     let mut best = Hit::No;
     for spot in spots {
-        let hit = rule.files.iter().map(|list| names_file(list, rule.action, spot, cwds, call));
+        let hit = rule.files.iter().map(|list| names_file(list, rule.action, spot));
         best = best.max(hit.min().unwrap_or(Hit::No));
         if best == Hit::Yes {
             break;
@@ -115,39 +163,25 @@ fn slices(word: &Field) -> Vec<(usize, usize)> {
 const STARTS_MAX: usize = 16;
 
 /// Whether this is a file of the list.
-pub(super) fn names_file(
-    list: &List<PathPattern>,
-    action: Action,
-    spot: &Spot,
-    cwds: &[PathBuf],
-    call: &Prepared<'_>,
-) -> Hit {
+pub(super) fn names_file(list: &List<PathPattern>, action: Action, spot: &Spot) -> Hit {
     let Spot { name, views, open } = spot;
     if views.iter().any(|view| view.fits(list, action)) {
         return if name.has_unknown() { Hit::Maybe } else { Hit::Yes };
     }
-    if !open {
+    if matches!(open, Open::Nothing) {
         return Hit::No;
     }
-    let starts_unknown = name.has_unknown() || name.known().is_some();
-    let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
-    let overlaps = list.positive.iter().map(|pattern| match starts_unknown {
-        true if end_may_match(pattern, name) => Hit::Maybe,
-        true => Hit::No,
-        false => folders.iter().map(|cwd| glob_may_match(pattern, name, cwd, call)).max().unwrap_or(Hit::No),
-    });
-    overlaps.max().unwrap_or(Hit::Maybe)
+    list.positive.iter().map(|pattern| may_be_of(pattern, open)).max().unwrap_or(Hit::Maybe)
 }
 
-/// For a name whose beginning is unknown: whether its end could be the end of a file of the pattern.
-fn end_may_match(pattern: &PathPattern, name: &Field) -> bool {
+/// Which paths a name may be whose beginning is unknown: it is told by its end.
+fn open_end(name: &Field) -> Open {
     let harmless = |piece: &Piece| matches!(piece, Piece::Unknown(Unknown::Number | Unknown::ShownElsewhere));
     if !name.pieces.is_empty() && name.pieces.iter().all(harmless) {
-        return false;
+        return Open::NoName;
     }
-    let Some((_, globs)) = pattern.parts() else { return true };
     if matches!(name.pieces.as_slice(), [Piece::Unknown(_)]) {
-        return true;
+        return Open::Anything;
     }
     let cut = |piece: &Piece| matches!(piece, Piece::Unknown(_) | Piece::Tok(Tok::Char('/')));
     let from = name.pieces.iter().rposition(cut);
@@ -156,50 +190,73 @@ fn end_may_match(pattern: &PathPattern, name: &Field) -> bool {
         Piece::Tok(tok) => Some(tok.clone()),
         Piece::Unknown(_) => None,
     });
-    let tail: Vec<Tok> = starts_unknown.then_some(Tok::Star).into_iter().chain(tail).collect();
-    globs.iter().any(|glob| match glob.last() {
-        Some(Segment::One(last)) => glob::overlap(&last.toks(), &tail),
-        Some(Segment::Deep) | None => true,
-    })
+    Open::EndsIn(starts_unknown.then_some(Tok::Star).into_iter().chain(tail).collect())
 }
 
-/// For a shell's glob: whether a file of the pattern could match it too. `Yes` when the glob says part of
-/// the name the rule is about; a bare `*` is only a maybe.
-fn glob_may_match(pattern: &PathPattern, name: &Field, cwd: &Path, call: &Prepared<'_>) -> Hit {
-    let Some((from, globs)) = pattern.parts() else { return Hit::Maybe };
-    let toks: Vec<Tok> = name
-        .pieces
-        .iter()
-        .filter_map(|piece| if let Piece::Tok(tok) = piece { Some(tok.clone()) } else { None })
-        .collect();
-    let literal = |text: &str| text.chars().map(Tok::Char).collect::<Vec<_>>();
-    let mut segments: Vec<Vec<Tok>> = Vec::new();
-    if toks.first() != Some(&Tok::Char('/')) {
-        segments.extend(paths::segments(cwd).map(|name| literal(&name)));
-    }
-    for segment in toks.split(|tok| *tok == Tok::Char('/')).filter(|segment| !segment.is_empty()) {
-        match () {
-            () if segment == literal(".") => {}
-            () if segment == literal("..") => _ = segments.pop(),
-            () => segments.push(segment.to_vec()),
+impl Way {
+    fn new(name: &Field, cwd: &Path, call: &Prepared<'_>) -> Self {
+        let toks: Vec<Tok> = name
+            .pieces
+            .iter()
+            .filter_map(|piece| if let Piece::Tok(tok) = piece { Some(tok.clone()) } else { None })
+            .collect();
+        let literal = |text: &str| text.chars().map(Tok::Char).collect::<Vec<_>>();
+        let mut segments: Vec<Vec<Tok>> = Vec::new();
+        if toks.first() != Some(&Tok::Char('/')) {
+            segments.extend(paths::segments(cwd).map(|name| literal(&name)));
         }
+        for segment in toks.split(|tok| *tok == Tok::Char('/')).filter(|segment| !segment.is_empty()) {
+            match () {
+                () if segment == literal(".") => {}
+                () if segment == literal("..") => _ = segments.pop(),
+                () => segments.push(segment.to_vec()),
+            }
+        }
+        let starts_in = |folder: &Path| {
+            let folder: Vec<Vec<Tok>> = paths::segments(folder).map(|name| literal(&name)).collect();
+            segments.starts_with(&folder).then_some(folder.len())
+        };
+        let skips = From::ALL.map(|from| {
+            let skip = match from {
+                From::Root => Some(0),
+                From::Cwd => starts_in(&call.cwd),
+                From::Home => call.home.as_deref().and_then(starts_in),
+                From::Name => segments.len().checked_sub(1),
+            };
+            (from, skip)
+        });
+        Self { segments, skips }
     }
-    let starts_in = |folder: &Path| {
-        let folder: Vec<Vec<Tok>> = paths::segments(folder).map(|name| literal(&name)).collect();
-        segments.starts_with(&folder).then_some(folder.len())
+
+    fn segments_from(&self, from: From) -> Option<&[Vec<Tok>]> {
+        let (_, skip) = self.skips.iter().find(|(own, _)| *own == from)?;
+        self.segments.get((*skip)?..)
+    }
+}
+
+/// Whether a file of the pattern may be among these paths. `Yes` when a shell's wildcard says part of the
+/// name the rule is about; a bare `*` is only a maybe.
+fn may_be_of(pattern: &PathPattern, open: &Open) -> Hit {
+    let (ways, (from, globs)) = match (open, pattern.parts()) {
+        (Open::Nothing | Open::NoName, _) => return Hit::No,
+        (Open::Anything, _) | (_, None) => return Hit::Maybe,
+        (Open::Glob(ways), Some(parts)) => (ways, parts),
+        (Open::EndsIn(tail), Some((_, globs))) => {
+            let may_end_so = globs.iter().any(|glob| match glob.last() {
+                Some(Segment::One(last)) => glob::overlap(&last.toks(), tail),
+                Some(Segment::Deep) | None => true,
+            });
+            return if may_end_so { Hit::Maybe } else { Hit::No };
+        }
     };
-    let skip = match from {
-        From::Root => Some(0),
-        From::Cwd => starts_in(&call.cwd),
-        From::Home => call.home.as_deref().and_then(starts_in),
-        From::Name => segments.len().checked_sub(1),
-    };
-    let Some(segments) = skip.and_then(|skip| segments.get(skip..)) else { return Hit::No };
-    let says_some = segments.last().is_some_and(|last| last.iter().any(|tok| matches!(tok, Tok::Char(_))));
-    let hits = globs
-        .iter()
-        .filter(|glob| may_walk(glob, segments))
-        .map(|glob| if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe });
+    let paths = ways.iter().filter_map(|way| way.segments_from(from));
+    let hits = paths.flat_map(|path| {
+        let says_some = path.last().is_some_and(|last| says_some(last));
+        globs
+            .iter()
+            .filter(|glob| may_walk(glob, path))
+            .map(move |glob| if says_some && pattern.names_one(glob) { Hit::Yes } else { Hit::Maybe })
+    });
     hits.max().unwrap_or(Hit::No)
 }
 

@@ -1,7 +1,7 @@
 //! A rule ready to be held against calls, and the call prepared for it.
 
 use super::paths::{self, PathForms};
-use super::pattern::{From, List, PathPattern, TextPattern};
+use super::pattern::{List, PathPattern, TextPattern};
 use super::{Action, Call};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -64,51 +64,32 @@ pub(super) struct Prepared<'a> {
     real_cwd: OnceCell<PathBuf>,
     real_home: OnceCell<Option<PathBuf>>,
     views: RefCell<BTreeMap<PathBuf, std::rc::Rc<View>>>,
+    /// Of working directories: few, and looked at by every rule that names some.
+    cwds: RefCell<Vec<(PathBuf, std::rc::Rc<View>)>>,
 }
 
 /// A path in all its forms.
 #[derive(Debug)]
 pub(super) struct View {
-    /// As written, made normal; and with links resolved, seen from the same working directory.
-    both: [PathForms; 2],
-    /// With links resolved from the root.
-    real: PathForms,
-    /// All forms as seen from all places, a line each: what an index looks in.
-    places: OnceCell<String>,
+    /// As written, made normal.
+    written: PathForms,
+    /// With links resolved, seen from the same working directory, where that is another.
+    seen: Option<PathForms>,
+    /// With links resolved from the root, where that is another still.
+    real: Option<PathForms>,
 }
 
 impl View {
-    pub(super) fn places(&self) -> &str {
-        self.places.get_or_init(|| {
-            let mut places = String::new();
-            let mut seen: Vec<&str> = Vec::new();
-            for form in self.both.iter().chain([&self.real]) {
-                if seen.contains(&form.text()) {
-                    continue;
-                }
-                seen.push(form.text());
-                for from in From::ALL {
-                    if let Some(segments) = form.segments_from(from) {
-                        places.push(from.letter());
-                        for segment in segments {
-                            places.push('/');
-                            // One line a place, whatever a file is called.
-                            places.extend(segment.chars().map(|c| if c == '\n' { '\u{fffd}' } else { c }));
-                        }
-                        places.push('\n');
-                    }
-                }
-            }
-            places
-        })
+    pub(super) fn forms(&self) -> impl Iterator<Item = &PathForms> {
+        [Some(&self.written), self.seen.as_ref(), self.real.as_ref()].into_iter().flatten()
     }
 
     /// For deny and ask any form will do, for allow all must.
     pub(super) fn fits(&self, list: &List<PathPattern>, action: Action) -> bool {
         let holds = |path: &PathForms| list.holds(|pattern| pattern.is_match(path));
         match action {
-            Action::Allow => self.both.iter().all(holds),
-            Action::Ask | Action::Deny => self.both.iter().any(holds) || holds(&self.real),
+            Action::Allow => holds(&self.written) && self.seen.as_ref().is_none_or(holds),
+            Action::Ask | Action::Deny => self.forms().any(holds),
         }
     }
 }
@@ -121,6 +102,7 @@ impl<'a> Prepared<'a> {
             real_cwd: OnceCell::new(),
             real_home: OnceCell::new(),
             views: RefCell::default(),
+            cwds: RefCell::default(),
             call,
         }
     }
@@ -145,11 +127,21 @@ impl<'a> Prepared<'a> {
         };
         let forms = |path: &Path| PathForms::new(path, &self.cwd, home);
         let view = std::rc::Rc::new(View {
-            both: [forms(&path), forms(&seen)],
-            real: forms(&real),
-            places: OnceCell::new(),
+            written: forms(&path),
+            seen: (seen.as_os_str() != path.as_os_str()).then(|| forms(&seen)),
+            real: (real.as_os_str() != seen.as_os_str()).then(|| forms(&real)),
         });
         self.views.borrow_mut().insert(path, view.clone());
+        view
+    }
+
+    fn cwd_view(&self, cwd: &Path) -> std::rc::Rc<View> {
+        let is_it = |(own, _): &&(PathBuf, std::rc::Rc<View>)| own.as_os_str() == cwd.as_os_str();
+        if let Some((_, view)) = self.cwds.borrow().iter().find(is_it) {
+            return view.clone();
+        }
+        let view = self.view("", cwd);
+        self.cwds.borrow_mut().push((cwd.to_owned(), view.clone()));
         view
     }
 
@@ -205,7 +197,7 @@ impl Compiled {
             return Hit::No;
         }
         let Some(list) = &self.cwd else { return Hit::Yes };
-        let fits = |cwd: &Path| call.view("", cwd).fits(list, self.action);
+        let fits = |cwd: &Path| call.cwd_view(cwd).fits(list, self.action);
         match self.action {
             Action::Allow => (fits(&call.cwd) && !cwds.is_empty() && cwds.iter().all(|cwd| fits(cwd))).into(),
             _ if fits(&call.cwd) || cwds.iter().any(|cwd| fits(cwd)) => Hit::Yes,

@@ -15,10 +15,20 @@ use std::time::Instant;
 
 const CONNECTIONS: usize = 8;
 
-/// A call that the rules decide.
-const CALL: &str = include_str!("../../../codepiper-core/testdata/claude-code/hooks/PreToolUse.Bash.json");
+/// Calls that rules decide, as Claude Code sends them.
+const COMMAND: &str = include_str!("../../../codepiper-core/testdata/claude-code/hooks/PreToolUse.Bash.json");
+const READ: &str = include_str!("../../../codepiper-core/testdata/claude-code/hooks/PreToolUse.Read.json");
+const EDIT: &str = include_str!("../../../codepiper-core/testdata/claude-code/hooks/PreToolUse.Edit.json");
 
-const DECIDED: &str = "8 sessions, each event a decision of 1,000 rules";
+/// What is sent.
+struct Load {
+    what: &'static str,
+    sessions: usize,
+    /// In force meanwhile.
+    rules: Option<Vec<Value>>,
+    /// By their number, so that no two need be the same.
+    event: Box<dyn Fn(usize) -> String>,
+}
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let each = bench.count(10_000, 800) / CONNECTIONS;
@@ -49,40 +59,90 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     })?;
     bench.report.floor("a bare server, each committed: latency", "ms", &floor);
     bench.report.floor("a bare server, each committed: rate", "1/s", &floor_rate);
-    for (what, sessions, event) in
-        [("8 sessions", CONNECTIONS, EVENT), ("1 session", 1, EVENT), (DECIDED, CONNECTIONS, CALL)]
-    {
-        if what == DECIDED {
-            bench.wait(lab.ok("POST", "/policies", thousand_rules()));
-        }
-        let before = bench.wait(lab.last_event());
+    for Load { what, sessions, rules, event } in loads(&lab)? {
+        let policy = rules.as_ref().map(|rules| {
+            let policy = json!({ "name": what, "rules": rules });
+            bench.wait(lab.ok("POST", "/policies", policy))["policy"]["id"].clone()
+        });
+        let (before, decided_before) = (bench.wait(lab.last_event()), last_audit(bench, &lab)?);
         let (latency, rate) = in_parallel(each, |connection| {
             let mut wire = Wire::connect(&lab.path("s"))?;
             let (path, secret) = {
                 let which = connection % sessions;
                 (format!("/sessions/{}/hooks", ids[which]), secrets[which].clone())
             };
-            Ok(move |n| -> Result<()> {
+            let events: Vec<String> = (0..each).map(|n| event(connection * each + n)).collect();
+            Ok(move |n: usize| -> Result<()> {
                 let uid = format!("{}x{connection}x{n}", what.len());
                 let headers = format!(
                     "content-type: application/json\r\n{HOOK_SECRET_HEADER}: {secret}\r\n{HOOK_EVENT_ID_HEADER}: {uid}\r\n"
                 );
-                wire.ask("POST", &path, &headers, event.as_bytes()).map(drop)
+                wire.ask("POST", &path, &headers, events[n].as_bytes()).map(drop)
             })
         })?;
         let stored = bench.wait(lab.last_event()) - before;
         ensure!(stored >= (each * CONNECTIONS) as u64, "{stored} of {} events are there", each * CONNECTIONS);
         bench.report.figure(&format!("{what}: latency"), "ms", &latency);
         bench.report.figure(&format!("{what}: rate"), "1/s", &rate);
+        if let Some(policy) = policy {
+            let times = decision_times(bench, &lab, decided_before)?;
+            ensure!(times.count() == each * CONNECTIONS, "{} calls were allowed", times.count());
+            let targets = vec![at_most("p99", times.percentile(99.0), 50.0)];
+            bench.report.judged("  the decision alone, by the audit log", "us", &times, targets);
+            let policy = policy.as_str().context("a policy's id")?;
+            bench.wait(lab.ok("DELETE", &format!("/policies/{policy}"), Value::Null));
+        }
     }
-    let decided = decision_times(bench, &lab)?;
-    let targets = vec![at_most("p99", decided.percentile(99.0), 50.0)];
-    bench.report.judged("the decision alone, by the audit log", "us", &decided, targets);
     Ok(())
 }
 
+fn loads(lab: &Lab) -> Result<Vec<Load>> {
+    let same = |event: &'static str| Box::new(move |_| event.to_owned());
+    let project = lab.project();
+    for folder in ["src", "build"] {
+        std::fs::create_dir_all(project.join(folder))?;
+    }
+    for n in 0..FILES {
+        std::fs::write(project.join(format!("src/part_{n}.rs")), "")?;
+    }
+    let project = project.display().to_string();
+    let files = move |n: usize| {
+        let file = n % FILES;
+        let run = |command: String| COMMAND.replace("\"pwd\"", &Value::from(command).to_string());
+        let event = match n % 7 {
+            0 => READ.replace("data.txt", &format!("src/part_{file}.rs")),
+            1 => EDIT.replace("data.txt", &format!("src/part_{file}.rs")),
+            2 => run(format!("cat src/part_{file}.rs | head -50")),
+            3 => run(format!("cargo test -p part_{n} > build/out_{n}.log 2>&1")),
+            4 => run(format!("for f in src/*_{n}.rs; do wc -l $f; done")),
+            5 => run(format!("rm -f build/*.o{n}")),
+            _ => run(format!("git commit -m 'Change part {n}' src/part_{file}.rs")),
+        };
+        event.replace("/home/dev/project", &project)
+    };
+    Ok(vec![
+        Load { what: "8 sessions", sessions: CONNECTIONS, rules: None, event: same(EVENT) },
+        Load { what: "1 session", sessions: 1, rules: None, event: same(EVENT) },
+        Load {
+            what: "8 sessions, each event a decision of 1,000 rules on commands",
+            sessions: CONNECTIONS,
+            rules: Some(rules_on_commands()),
+            event: same(COMMAND),
+        },
+        Load {
+            what: "8 sessions, each event a decision of 1,000 rules, most on files",
+            sessions: CONNECTIONS,
+            rules: Some(rules_on_files()),
+            event: Box::new(files),
+        },
+    ])
+}
+
+/// How many different files the calls are about.
+const FILES: usize = 1000;
+
 /// A thousand rules, none of which is for the call but the last.
-fn thousand_rules() -> Value {
+fn rules_on_commands() -> Vec<Value> {
     let mut rules: Vec<Value> = (0..999)
         .map(|n| {
             let word = ["git", "npm", "docker", "kubectl", "rm"][n % 5];
@@ -90,13 +150,48 @@ fn thousand_rules() -> Value {
         })
         .collect();
     rules.push(json!({ "action": "allow", "tool": "Bash", "args": { "command": "pwd" } }));
-    json!({ "name": "thousand", "rules": rules })
+    rules
 }
 
-/// How long each decision took in the daemon, in microseconds.
-fn decision_times(bench: &Bench, lab: &Lab) -> Result<Samples> {
+/// A thousand rules in the ways people write them, nine of ten about files; only the last is for the calls.
+fn rules_on_files() -> Vec<Value> {
+    let mut rules: Vec<Value> = (0..999)
+        .map(|n| {
+            let (action, tools, pattern) = match n % 10 {
+                0 | 1 => ("deny", json!(["Read", "Edit", "Write"]), format!("**/secret{n}/**")),
+                2 | 3 => ("deny", json!("Read"), format!("/srv/app{n}/private/**")),
+                4 | 5 => ("ask", json!(["Edit", "Write"]), format!("./generated{n}/**")),
+                6 => ("deny", json!(["Read", "Write"]), format!("*.key{n}")),
+                7 => ("allow", json!("Read"), format!("docs{n}/**/*.md")),
+                8 => ("deny", json!("Read"), format!("~/.config/tool{n}/*")),
+                _ => {
+                    let pattern = format!("tool{n} *");
+                    return json!({ "action": "deny", "tool": "Bash", "args": { "command": pattern } });
+                }
+            };
+            json!({ "action": action, "tool": tools, "args": { "file_path": pattern } })
+        })
+        .collect();
+    rules.push(json!({ "action": "allow", "tool": ["Bash", "Read", "Edit", "Write"] }));
+    rules
+}
+
+/// The number of the last entry.
+fn last_audit(bench: &Bench, lab: &Lab) -> Result<u64> {
+    let mut last = 0;
+    while let Some(id) =
+        bench.wait(lab.ok("GET", &format!("/audit?limit=1000&after={last}"), Value::Null))["entries"]
+            .as_array()
+            .and_then(|entries| entries.last()?["id"].as_u64())
+    {
+        last = id;
+    }
+    Ok(last)
+}
+
+/// How long each decision took in the daemon, in microseconds, after this entry.
+fn decision_times(bench: &Bench, lab: &Lab, mut after: u64) -> Result<Samples> {
     let mut times = Samples::default();
-    let mut after = 0;
     loop {
         let page = format!("/audit?kind=decision&decision=allow&limit=1000&after={after}");
         let page = bench.wait(lab.ok("GET", &page, Value::Null));

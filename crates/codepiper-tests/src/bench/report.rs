@@ -23,6 +23,10 @@ impl Samples {
         self.0.extend(other.0);
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The smallest value that so many of a hundred do not exceed.
     pub(super) fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -1,6 +1,7 @@
 //! The whole with the demo agent: real binary, real tmux, real SQLite, private to each test.
 
 mod approvals;
+mod database;
 mod doctor;
 mod env_sets;
 mod faults;

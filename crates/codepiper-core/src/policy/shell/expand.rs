@@ -30,7 +30,7 @@ pub(in super::super) struct Field {
     pub(in super::super) assumed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in super::super) enum Piece {
     Tok(Tok),
     /// Anything, also nothing.
@@ -38,7 +38,7 @@ pub(in super::super) enum Piece {
 }
 
 /// What is known of the unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) enum Unknown {
     Anything,
     /// A number: no name of a file, no word of a command.

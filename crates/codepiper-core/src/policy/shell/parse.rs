@@ -12,6 +12,11 @@ use super::words::Stop;
 /// longer command goes to a person.
 pub(super) const TEXT_MAX: usize = 128 * 1024;
 
+/// How much of a text may be code, in characters: all but quoted text, comments and here-documents. The
+/// scripts that agents run are some kilobytes; each word of it is held against rules, so 128 KiB of `a;a;a;`
+/// cost a tenth of a second, and more with wrappers. What nobody would write is asked, not read.
+pub(super) const CODE_MAX: usize = 16 * 1024;
+
 /// How deep things may stand in things: substitutions, blocks, `bash -c`, all counted together. People and
 /// agents stay below 8. Each level takes at most 10 KiB of stack in a debug build.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -40,6 +45,7 @@ pub(super) fn read(text: &str, depth: usize) -> Result<Read, Refused> {
     }
     let mut parser = Parser::new(text, depth);
     let script = parser.script(&[])?;
+    parser.not_too_long()?;
     parser.end()?;
     Ok(Read { script, documents: parser.documents })
 }
@@ -53,6 +59,8 @@ pub(super) struct Parser {
     /// Here-documents that begin at the next line: place, delimiter, whether quoted, whether `<<-`.
     pub(super) pending: Vec<(usize, String, bool, bool)>,
     pub(super) documents: Vec<Word>,
+    /// How much before this place is no code, in characters.
+    pub(super) quoted: usize,
 }
 
 pub(super) const KEYWORDS_THAT_CLOSE: &[&str] = &["then", "else", "elif", "fi", "do", "done", "esac", "}"];
@@ -66,7 +74,13 @@ impl Parser {
             is_document: false,
             pending: Vec::new(),
             documents: Vec::new(),
+            quoted: 0,
         }
+    }
+
+    /// That it's not more code than is read.
+    pub(super) fn not_too_long(&self) -> Result<(), Refused> {
+        if self.at.saturating_sub(self.quoted) > CODE_MAX { Err(TOO_LONG) } else { Ok(()) }
     }
 
     pub(super) fn peek(&self) -> Option<char> {
@@ -130,6 +144,7 @@ impl Parser {
                 Some('#') => {
                     while self.peek().is_some_and(|c| c != '\n') {
                         self.at += 1;
+                        self.quoted += 1;
                     }
                 }
                 _ => return,
@@ -152,6 +167,7 @@ impl Parser {
     fn read_documents(&mut self) -> Result<(), Refused> {
         for (place, delimiter, quoted, tabs) in std::mem::take(&mut self.pending) {
             let mut body = String::new();
+            let start = self.at;
             while self.at < self.text.len() {
                 let mut line = self.document_line();
                 // Bash joins continued lines before it looks for the delimiter.
@@ -169,6 +185,7 @@ impl Parser {
                 body.push_str(line);
                 body.push('\n');
             }
+            self.quoted += self.at - start;
             self.documents[place] = if quoted {
                 let atoms = body.chars().map(|c| Atom::Char { c, quoted: true }).collect();
                 Word { atoms, source: body }

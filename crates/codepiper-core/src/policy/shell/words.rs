@@ -15,6 +15,7 @@ pub(super) enum Stop {
 impl Parser {
     /// The word at this place; `None` if none begins here.
     pub(super) fn word(&mut self) -> Result<Option<Word>, Refused> {
+        self.not_too_long()?;
         let start = self.at;
         let mut atoms = Vec::new();
         while let Some(c) = self.peek() {
@@ -38,6 +39,7 @@ impl Parser {
                     let end = self.until('\'')?;
                     atoms.extend(self.text[self.at..end].iter().map(|c| Atom::Char { c: *c, quoted: true }));
                     self.mark_empty(&mut atoms, self.at == end);
+                    self.quoted += end - self.at;
                     self.at = end + 1;
                 }
                 '"' => {
@@ -48,7 +50,9 @@ impl Parser {
                 }
                 '$' if self.sees("$'") => {
                     self.at += 2;
+                    let from = self.at;
                     let text = self.ansi_c()?;
+                    self.quoted += self.at - from;
                     self.mark_empty(&mut atoms, text.is_empty());
                     atoms.extend(text.chars().map(|c| Atom::Char { c, quoted: true }));
                 }
@@ -105,6 +109,7 @@ impl Parser {
                 Some(c) => {
                     atoms.push(Atom::Char { c, quoted: true });
                     self.at += 1;
+                    self.quoted += 1;
                 }
             }
         }

@@ -37,7 +37,17 @@ const WORDS: &[&str] = &[
     "python -c 1",
     "env",
     "timeout 5",
+    "src/gen/*",
+    "src/$X",
+    "\"$X.pem\"",
+    "a*/id",
+    "--out=src/a",
+    "~/.ssh/*",
+    "cd $X",
+    "r$X",
+    "$X/a",
 ];
+const FILES: &[&str] = &["/ws/.env", "/ws/src/a", "a.pem", "/home/dev/.ssh/id", "../x", "src/gen/a", "out/a"];
 const JOINTS: &[&str] =
     &[" ", " ", " ", "; ", " && ", " | ", " || ", "\n", " & ", " $(", ") ", " ( ", " { ", "; } ", "\"", "'"];
 
@@ -72,6 +82,72 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
     })
 }
 
+/// Parts of which patterns of commands and of paths are made, that often meet those of [`WORDS`] and of
+/// [`FILES`].
+const STEMS: &[&str] =
+    &["rm", "git", "push", "r", "cat", "-rf", "*", "?", "[a-z]", "{x,ls}", " ", " *", "x", "regex:"];
+const NAMES: &[&str] = &[
+    "src",
+    "gen",
+    "a",
+    ".env",
+    "*",
+    "**",
+    "*.pem",
+    "a*",
+    ".e*",
+    "?x",
+    "[.a]*",
+    "{gen,src}",
+    "id",
+    "ws",
+    "etc",
+];
+const PLACES: &[&str] = &["", "/", "~/", "./", "**/", "/ws/", "!", "!./", "regex:"];
+
+/// More rules than anybody tries one by one, and of all kinds.
+fn many() -> impl Strategy<Value = Vec<Policy>> {
+    let names = || prop::sample::select(NAMES);
+    let path = (
+        prop::sample::select(PLACES),
+        prop::collection::vec(names(), 1..4),
+        prop::sample::select(vec!["", "", "/"]),
+    );
+    let path = path.prop_map(|(place, names, end)| format!("{place}{}{end}", names.join("/")));
+    let command = prop::collection::vec(prop::sample::select(STEMS), 1..4).prop_map(|stems| stems.concat());
+    let tool =
+        prop::sample::select(vec!["Bash", "Bash", "Read", "Edit", "Write", "*", "!Read", "apply_patch"]);
+    let kind = prop::sample::select(vec!["command", "command", "file_path", "path", "cwd", "both", "none"]);
+    let action = prop::sample::select(vec!["allow", "ask", "deny"]);
+    let lists = (prop::collection::vec(path, 1..3), prop::collection::vec(command, 1..3));
+    let rule =
+        (action, prop::option::of(tool), kind, lists).prop_map(|(action, tool, kind, (paths, commands))| {
+            let mut rule = json!({ "action": action });
+            if let Some(tool) = tool {
+                rule["tool"] = tool.into();
+            }
+            match kind {
+                "command" => rule["args"] = json!({ "command": commands }),
+                "cwd" => rule["cwd"] = json!(paths),
+                "both" => rule["args"] = json!({ "file_path": paths, "path": [commands[0]] }),
+                "none" => {}
+                name => rule["args"] = json!({ name: paths }),
+            }
+            rule
+        });
+    let policy = (0..3_i64, prop::collection::vec(rule, 1..16));
+    prop::collection::vec(policy, 1..5).prop_map(|policies| {
+        let read = |(at, (priority, rules)): (usize, (i64, Vec<Value>))| {
+            // What is no pattern is left out.
+            let good = |rule: &Value| read_rules(&json!([rule])).is_ok();
+            let rules: Vec<Value> = rules.into_iter().filter(good).collect();
+            let policy = json!({ "id": at.to_string(), "name": "p", "priority": priority, "rules": rules });
+            read_policy(&policy).unwrap()
+        };
+        policies.into_iter().enumerate().map(read).collect()
+    })
+}
+
 fn script() -> impl Strategy<Value = String> {
     let pieces = (prop::sample::select(WORDS), prop::sample::select(JOINTS));
     prop::collection::vec(pieces, 0..8)
@@ -79,19 +155,16 @@ fn script() -> impl Strategy<Value = String> {
 }
 
 fn some_call() -> impl Strategy<Value = (String, Value)> {
-    let path = prop::sample::select(vec![
-        "/ws/.env",
-        "/ws/src/a",
-        "a.pem",
-        "/home/dev/.ssh/id",
-        "../x",
-        "src/gen/a",
-        "out/a",
-    ]);
+    let path = || prop::sample::select(FILES);
+    let patch = |paths: Vec<&str>| {
+        let files = paths.iter().map(|path| format!("*** Update File: {path}\n"));
+        json!({ "command": format!("*** Begin Patch\n{}", files.collect::<String>()) })
+    };
     prop_oneof![
         4 => script().prop_map(|command| ("Bash".to_owned(), json!({ "command": command }))),
-        1 => (prop::sample::select(vec!["Read", "Edit", "Write", "Other"]), path)
+        1 => (prop::sample::select(vec!["Read", "Edit", "Write", "Other"]), path())
             .prop_map(|(tool, path)| (tool.to_owned(), json!({ "file_path": path }))),
+        1 => prop::collection::vec(path(), 0..3).prop_map(move |paths| ("apply_patch".to_owned(), patch(paths))),
     ]
 }
 
@@ -153,6 +226,13 @@ proptest! {
         prop_assert_eq!(decide(&policies, fallback, &tool, &args).action, before);
     }
 
+    /// Few of many rules are looked at: the answer is the same, to the letter, as when all are.
+    #[test]
+    fn looking_rules_up_decides_as_trying_each(policies in many(), (tool, args) in some_call(), fallback in fallback()) {
+        let each = ask(&RuleBook::one_by_one(&policies, fallback), &tool, &args);
+        prop_assert_eq!(decide(&policies, fallback, &tool, &args), each);
+    }
+
     #[test]
     fn nothing_panics(command in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..200), policies in policies(), pattern in any::<String>()) {
         for text in [command, String::from_utf8_lossy(&bytes).into_owned()] {
@@ -196,6 +276,26 @@ fn a_short_script_that_stands_for_much_text_is_not_expanded() {
             "{:.40}",
             &command[4000..]
         );
+    }
+}
+
+#[test]
+fn more_code_than_anybody_writes_is_asked_and_long_texts_are_read() {
+    let policies = rules("deny Read file_path=*.pem\n allow Bash command=echo * | cat *\n allow Write");
+    let text = "some words of a long text, $x * ; ".repeat(3_000);
+    for (command, expected) in [
+        ("echo a; ".repeat(30), Action::Allow),
+        ("echo a; ".repeat(3_000), Action::Ask),
+        (format!("echo {}", "a ".repeat(10_000)), Action::Ask),
+        (format!("echo '{text}'"), Action::Allow),
+        (format!("cat > x <<'E'\n{text}\nE\n"), Action::Allow),
+        (format!("# {text}\necho a"), Action::Allow),
+        (format!("eval '{text}'"), Action::Ask),
+        (format!("cat {}", (0..30).map(|n| format!("{n}*.rs ")).collect::<String>()), Action::Allow),
+        (format!("cat {}", (0..300).map(|n| format!("{n}*.rs ")).collect::<String>()), Action::Ask),
+    ] {
+        let decision = decide(&policies, Fallback::Ask, "Bash", &json!({ "command": command }));
+        assert_eq!(decision.action, expected, "{:.60}: {}", command, decision.reason);
     }
 }
 
