@@ -7,6 +7,7 @@ mod approvals;
 mod command;
 mod commit;
 mod gates;
+mod outcomes;
 mod process;
 mod reports;
 mod screen;
@@ -29,6 +30,7 @@ use codepiper_core::session::Happening;
 use codepiper_store::events::{Appended, StoredEvent};
 use codepiper_store::sessions::SessionRow;
 use codepiper_store::{events, sessions};
+use outcomes::Calls;
 use process::Ending;
 use reports::Transcript;
 use screen::Looks;
@@ -54,6 +56,7 @@ pub(super) struct Actor {
     turn_to_write: Option<Instant>,
     ending: Ending,
     approvals: Approvals,
+    calls: Calls,
     /// The session's row as it is in the store.
     stored: Option<SessionRow>,
     masker: Masker,
@@ -109,6 +112,7 @@ impl Actor {
             turn_to_write: None,
             ending: Ending::default(),
             approvals,
+            calls: Calls::default(),
             stored: None,
             masker: Masker::default(),
             launching: None,

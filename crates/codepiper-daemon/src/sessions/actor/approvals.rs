@@ -55,6 +55,9 @@ pub struct Asked {
     /// Where the agent worked, when it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// The agent's id of the call, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// The key by which the session's state knows the question.
     pub about: String,
     /// How it was closed, by whom.
@@ -133,7 +136,7 @@ impl Approvals {
             let call = ToolCall {
                 tool: asked.tool.clone(),
                 args: asked.args.clone(),
-                use_id: None,
+                use_id: asked.call.clone(),
                 agent: asked.agent.clone(),
             };
             Some(Open {
@@ -207,12 +210,11 @@ impl Approvals {
         Some((row, asked))
     }
 
-    /// Forgets a question that is stored as closed, and tells who waits for it.
-    pub(super) fn forget(&mut self, number: u64, says: &str) {
-        if let Some(position) = self.position(number) {
-            let open = self.open.swap_remove(position);
-            open.says.send_replace(Some(says.to_owned()));
-        }
+    /// Forgets a question that is stored as closed, and tells who waits for it. The id of the call it was about.
+    pub(super) fn forget(&mut self, number: u64, says: &str) -> Option<String> {
+        let open = self.open.swap_remove(self.position(number)?);
+        open.says.send_replace(Some(says.to_owned()));
+        open.call.use_id
     }
 }
 
@@ -244,6 +246,7 @@ impl Actor {
             why,
             priority,
             cwd,
+            call: call.use_id.clone(),
             about,
             closed: None,
             says: String::new(),
@@ -303,7 +306,7 @@ impl Actor {
             tool: Some(asked.tool),
             decision: Some(closing.standing.word().into()),
             body: json!({
-                "approval": row.id, "digest": row.digest, "by": closing.closed.by,
+                "approval": row.id, "digest": row.digest, "call": asked.call, "by": closing.closed.by,
                 "reach": closing.closed.reach, "note": closing.closed.note,
                 "waitedMs": waited.as_millis() as i64,
             }),

@@ -209,7 +209,9 @@ impl Actor {
             self.app.audited.send_replace(());
         }
         for (number, says) in closings.into_iter().filter(|_| is_stored) {
-            self.approvals.forget(number, &says);
+            if let Some(call) = self.approvals.forget(number, &says) {
+                self.calls.decided(&call, Timestamp::now());
+            }
         }
         for (event, outcome) in new.into_iter().zip(&appended) {
             if let Appended::New(seq) = outcome {

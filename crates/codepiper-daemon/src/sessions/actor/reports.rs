@@ -91,11 +91,13 @@ impl Actor {
         if self.channel.borrow().is_some() {
             hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
         }
+        let outcome = self.outcome_entry(&hook, at);
         let payload = self.masker.value(&bounded(hook.raw));
         let mut event = self.event("hook", &hook.name, payload);
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
         batch.events.insert(0, event);
+        batch.audit.extend(outcome);
         let seq = self.happen_with(&hook.happenings, &hook.learned, batch).await?;
         if let (Some(event), Some(_)) = (seq, &hook.prompt) {
             self.signal(Signal::PromptTaken { event, by: "hook" });
