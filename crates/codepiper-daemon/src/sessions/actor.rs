@@ -125,6 +125,8 @@ impl Actor {
             self.masker = launch::masker(&self.app, &self.known).await;
         }
         self.watch();
+        // What was told while there was no daemon comes before anything that is told now.
+        self.take_spool().await;
         let mut gone = self.wait_for_supervisor();
         let mut watched_supervisor = self.supervisor();
         loop {
