@@ -1,7 +1,8 @@
 //! The questions of a session that wait for a person: opened by a hook or the control channel, closed by the first
 //! answer, wherever it is given.
 //!
-//! The law to keep: an approval is closed once, and its closing is stored before anybody is told.
+//! The laws to keep: an approval is closed once, and its closing is stored before anybody is told. And where a tool waits
+//! for our word, only an answer lets it run: the agent's own reports can take its question back, and that is a no.
 
 use super::commit::Batch;
 use super::{Actor, internal};
@@ -100,6 +101,13 @@ pub struct Open {
     underway: Option<Closing>,
 }
 
+impl Open {
+    /// Whether a tool waits for us, and nobody else would ask.
+    fn holds_a_tool(&self) -> bool {
+        self.asked.gate == Some(Gate::ToolUse)
+    }
+}
+
 /// An answer that is to close a question.
 #[derive(Debug, Clone)]
 pub struct Closing {
@@ -158,7 +166,19 @@ impl Approvals {
 
     /// Whether a tool waits for us before it runs.
     pub(super) fn hold_a_tool(&self) -> bool {
-        self.open.iter().any(|open| open.asked.gate == Some(Gate::ToolUse))
+        self.open.iter().any(Open::holds_a_tool)
+    }
+
+    /// Whether the happening says that a tool was let go which still waits for us: it is about the same call made at the
+    /// same time, or not true.
+    pub(super) fn refute(&self, happening: &Happening, closed: &[(u64, String)]) -> bool {
+        let Happening::Answered { about } = happening else { return false };
+        let is_closed = |open: &Open| closed.iter().any(|(number, _)| *number == open.row.id.number());
+        self.open.iter().any(|open| {
+            open.holds_a_tool()
+                && about.as_ref().is_none_or(|about| open.asked.about == *about)
+                && !is_closed(open)
+        })
     }
 
     /// When there is something to do about one of them.
@@ -189,6 +209,7 @@ impl Approvals {
         self.open
             .iter()
             .filter(|open| wanted.is_none_or(|about| open.asked.about == *about))
+            .filter(|open| standing != Standing::AtTerminal || !open.holds_a_tool())
             .map(closing)
             .collect()
     }
@@ -293,6 +314,7 @@ impl Actor {
             return;
         }
         let at = Timestamp::now();
+        let closing = self.without_a_silent_yes(number, closing);
         let Some((row, asked)) = self.approvals.as_closed(number, &closing, at) else { return };
         let payload = json!({
             "approval": row.id, "standing": row.standing, "by": closing.closed.by, "tool": asked.tool,
@@ -313,6 +335,20 @@ impl Actor {
         });
         batch.approvals.push(row);
         batch.closings.push((number, closing.says));
+    }
+
+    /// A question that went away unanswered is a no where a tool waits: it takes our silence for a yes.
+    fn without_a_silent_yes(&self, number: u64, mut closing: Closing) -> Closing {
+        let unanswered =
+            matches!(closing.standing, Standing::AtTerminal | Standing::Expired | Standing::Withdrawn);
+        let open = self.approvals.position(number).map(|position| &self.approvals.open[position]);
+        if let Some(open) = open.filter(|open| unanswered && open.holds_a_tool())
+            && closing.says.is_empty()
+        {
+            let reason = format!("nobody answered: {}", closing.closed.by);
+            closing.says = self.says(Gate::ToolUse, &open.call, Verdict::Deny { reason });
+        }
+        closing
     }
 
     /// An open question, for whoever answers it.
@@ -381,16 +417,20 @@ impl Actor {
     /// Does what is due: closes what was answered at the terminal, and what nobody answered in time.
     pub(super) async fn mind_questions(&mut self) {
         let now = Instant::now();
-        let gone: Vec<u64> = self
+        let gone: Vec<(u64, bool)> = self
             .approvals
             .open
             .iter()
             .filter(|open| open.gone_by.is_some_and(|by| by <= now))
-            .map(|open| open.row.id.number())
+            .map(|open| (open.row.id.number(), open.holds_a_tool()))
             .collect();
-        for number in gone {
-            let closed = Closed { by: AT_TERMINAL.into(), reach: Reach::Once, note: None };
-            let closing = Closing { standing: Standing::AtTerminal, closed, says: String::new() };
+        for (number, holds_a_tool) in gone {
+            let (standing, by) = match holds_a_tool {
+                true => (Standing::Withdrawn, "the hook that asked has ended"),
+                false => (Standing::AtTerminal, AT_TERMINAL),
+            };
+            let closed = Closed { by: by.into(), reach: Reach::Once, note: None };
+            let closing = Closing { standing, closed, says: String::new() };
             if let Err(refusal) = self.close_question(number, closing).await {
                 tracing::warn!(%refusal, session = %self.known.row.id, "a question stays open");
             }

@@ -76,6 +76,9 @@ impl Actor {
             {
                 continue;
             }
+            if self.approvals.refute(happening, &batch.closings) {
+                continue;
+            }
             if *happening == Happening::Ready && self.must_show_prompt() {
                 self.looks.expect_prompt();
                 continue;
