@@ -11,7 +11,7 @@ pub const AUDIT_MAX: u32 = 1_000;
 /// The longest that a request waits for a new entry, in seconds.
 pub const AUDIT_WAIT_MAX: u32 = 60;
 
-/// An entry: what was decided, answered or changed, by whom or what.
+/// An entry: what was decided, answered or changed, by whom or what; and what became of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
@@ -22,15 +22,15 @@ pub struct Entry {
     /// The session it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
-    /// `decision`, `answer` or `change`.
+    /// `decision`, `answer`, `outcome` or `change`.
     pub kind: String,
     /// The tool of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    /// `allow`, `deny`, `ask`, `none`; of an answer how the question was closed.
+    /// `allow`, `deny`, `ask`, `none`; of an answer how the question was closed; of an outcome `ran` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
-    /// The rest: arguments, digest, rule, person, reason, latency. Secrets are masked.
+    /// The rest: arguments, digest, the agent's id of the call (`call`), rule, person, reason, times. Secrets are masked.
     pub body: Value,
     /// SHA-256 of the entry before and this one.
     pub hash: String,
@@ -49,6 +49,9 @@ pub struct AuditQuery {
     /// Only with this decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
+    /// Only about this call: the agent's id of it, or its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// Only with a greater number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,

@@ -53,6 +53,17 @@ pub struct ToolCall {
     pub agent: Option<String>,
 }
 
+/// What became of a tool call that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why it failed; `None` when it did not, as far as the agent tells.
+    pub error: Option<String>,
+    /// A person ended it.
+    pub was_interrupted: bool,
+    /// How long it took, where the agent says so.
+    pub duration_ms: Option<u64>,
+}
+
 impl ToolCall {
     /// A key that is equal for the same call in different events. Needed because Claude Code's
     /// `PermissionRequest` has no `tool_use_id` (measured, 2.1.197).

@@ -16,7 +16,7 @@ pub use environment::{Billing, SSH_AGENT, Sources, Variables, environment_notes,
 pub use screen::{ScreenReading, read_screen};
 
 use crate::gate::{Gate, Verdict};
-use crate::hook::{HookEvent, ToolCall};
+use crate::hook::{HookEvent, Outcome, ToolCall};
 use crate::ids::SessionId;
 use crate::session::{Activity, Happening};
 use crate::transcript::Reader;
@@ -106,6 +106,16 @@ pub trait Dialect: Send + Sync {
     /// What the hook prints to say this. Empty where the agent has no way to be told so: it goes on by its own rules.
     fn answer(&self, _gate: Gate, _call: &ToolCall, _verdict: &Verdict) -> String {
         String::new()
+    }
+
+    /// What the event tells of a call that was made; `None` for every other event.
+    fn outcome(&self, _event: &HookEvent) -> Option<Outcome> {
+        None
+    }
+
+    /// A key that is equal for the same call in every hook, also in those that do not name it by its id.
+    fn call_key(&self, call: &ToolCall) -> String {
+        call.key()
     }
 
     /// Where a hook can stay open until a person has answered. At any other gate it must be answered at once.

@@ -4,6 +4,7 @@
 //! connection, no runtime, no parser of arguments. It knows nothing of what it carries. When the daemon is
 //! not there it spools the event and lets the agent go on with its own questions; it never fails the agent.
 
+use crate::spool;
 use crate::stand_in::{StoodIn, stand_in};
 use codepiper_api::defaults::{
     HOOK_EVENT_ID_HEADER, HOOK_SECRET_HEADER, HOOK_SECRET_VARIABLE, HOOK_SESSION_VARIABLE,
@@ -62,15 +63,15 @@ pub fn run() -> ExitCode {
         Ok(Answer { taken: false, .. }) => {}
         Err(_) => {
             let Some(spool) = variable(HOOK_SPOOL_VARIABLE) else { return ExitCode::SUCCESS };
-            return without_daemon(event, Path::new(&spool));
+            return without_daemon(event, Path::new(&spool), &secret);
         }
     }
     ExitCode::SUCCESS
 }
 
 /// The daemon does not answer: rules that deny still do, and the record waits for it.
-fn without_daemon(mut event: Event, spool: &Path) -> ExitCode {
-    let stood_in = spool.parent().and_then(|folder| stand_in(folder, &event.body));
+fn without_daemon(mut event: Event, folder: &Path, secret: &str) -> ExitCode {
+    let stood_in = folder.parent().and_then(|folder| stand_in(folder, &event.body));
     let says = match stood_in {
         Some(StoodIn { says, body }) => {
             event.body = body;
@@ -78,7 +79,7 @@ fn without_daemon(mut event: Event, spool: &Path) -> ExitCode {
         }
         None => String::new(),
     };
-    let _best_effort = event.spool(spool);
+    let _best_effort = spool::write(folder, &event.id, secret, &event.body);
     match io::stdout().write_all(says.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -147,12 +148,6 @@ impl Event {
             std::thread::sleep(RETRY_PAUSE);
         }
         Answer { taken: true, text: without_daemon, waits: None }
-    }
-
-    /// Leaves the event where the daemon finds it at its next start. The name sorts by time.
-    fn spool(&self, folder: &Path) -> io::Result<()> {
-        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        crate::pane::write_whole(&folder.join(format!("{millis:015}-{}.json", self.id)), &self.body)
     }
 }
 

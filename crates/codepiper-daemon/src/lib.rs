@@ -27,6 +27,7 @@ mod retention;
 mod serve;
 mod sessions;
 mod settings;
+mod spool;
 mod stand_in;
 mod terminal;
 mod watch;

@@ -173,19 +173,18 @@ impl Policies {
     }
 
     /// Carries out a change, puts it on record, and lets it count. What is stored is looked at in the same transaction:
-    /// the change is refused before it wrote anything, or says what it did.
-    pub async fn change<T: Send + 'static>(
+    /// the change is refused before it wrote anything, or says what it did; `None` where all was so already.
+    pub async fn change<T: Send + 'static, C: Into<Option<Change>>>(
         &self,
         app: &App,
-        work: impl FnOnce(&Transaction<'_>) -> codepiper_store::Result<Result<(T, Change), Refusal>>
-        + Send
-        + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> codepiper_store::Result<Result<(T, C), Refusal>> + Send + 'static,
     ) -> Result<T, Refusal> {
         let changed = app.store.write(move |tx| {
-            let (changed, Change { session, body }) = match work(tx)? {
+            let (changed, change) = match work(tx)? {
                 Ok(done) => done,
                 Err(refusal) => return Ok(Err(refusal)),
             };
+            let Some(Change { session, body }) = change.into() else { return Ok(Ok(changed)) };
             let at = Timestamp::now();
             let kind = "change".to_owned();
             audit::append(tx, &NewEntry { at, session, kind, tool: None, decision: None, body })?;

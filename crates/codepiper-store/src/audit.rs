@@ -20,11 +20,11 @@ pub struct NewEntry {
     pub at: Timestamp,
     /// The session it is about; a change of a policy is about none.
     pub session: Option<SessionId>,
-    /// `decision`, `answer` or `change`.
+    /// `decision`, `answer`, `outcome` or `change`.
     pub kind: String,
     /// The tool of the call.
     pub tool: Option<String>,
-    /// `allow`, `deny`, `ask` or `none`.
+    /// `allow`, `deny`, `ask` or `none`; how a question was closed; `ran` or `failed`.
     pub decision: Option<String>,
     /// Everything else, secrets masked.
     pub body: Value,
@@ -50,6 +50,8 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Only with this decision.
     pub decision: Option<String>,
+    /// Only about the call whose id ends like this.
+    pub call: Option<String>,
     /// Only with a greater number.
     pub after: Option<u64>,
     /// Only with a smaller number.
@@ -102,6 +104,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<(Vec<StoredEntry
         "SELECT seq, at, session, kind, tool, decision, body, hash FROM audit
          WHERE (?1 IS NULL OR session = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR decision = ?3)
            AND seq > ?4 AND seq < ?5 AND at >= ?6
+           AND (?8 IS NULL OR substr(json_extract(body, '$.call'), -length(?8)) = ?8)
          ORDER BY seq {order} LIMIT ?7"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -113,6 +116,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<(Vec<StoredEntry
         filter.before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64),
         filter.since.map_or(i64::MIN, to_ms),
         u64::from(filter.limit) + 1,
+        filter.call.as_deref().filter(|call| !call.is_empty()),
     ))?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
@@ -260,7 +264,7 @@ mod tests {
             kind: "decision".into(),
             tool: Some("Bash".into()),
             decision: Some("deny".into()),
-            body: json!({ "n": n }),
+            body: json!({ "n": n, "call": format!("toolu_{}", n / 2) }),
         }
     }
 
@@ -325,6 +329,10 @@ mod tests {
         check(Filter { after: Some(2), before: Some(5), ..all.clone() }, &[3, 4], false);
         check(Filter { since: Timestamp::from_second(4).ok(), ..all.clone() }, &[4, 5], false);
         check(Filter { session: Some(SessionId::from_bits(8)), ..all.clone() }, &[], false);
-        check(Filter { decision: Some("allow".into()), ..all }, &[], false);
+        check(Filter { decision: Some("allow".into()), ..all.clone() }, &[], false);
+        check(Filter { call: Some("toolu_1".into()), ..all.clone() }, &[2, 3], false);
+        check(Filter { call: Some("2".into()), ..all.clone() }, &[4, 5], false);
+        check(Filter { call: Some("u%1".into()), ..all.clone() }, &[], false);
+        check(Filter { call: Some("a much longer toolu_1".into()), ..all }, &[], false);
     }
 }

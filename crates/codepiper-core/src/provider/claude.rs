@@ -3,7 +3,7 @@
 
 use super::{Conversation, Definition, Dialect, Launch, Note, Plan, StatusLine};
 use crate::gate::{Gate, Verdict};
-use crate::hook::{HookEvent, Learned, ToolCall, shorten};
+use crate::hook::{HookEvent, Learned, Outcome, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
 use crate::transcript::Reader;
 use jiff::Timestamp;
@@ -146,6 +146,21 @@ impl Dialect for Claude {
             }
         };
         json!({ "hookSpecificOutput": specific }).to_string()
+    }
+
+    /// A call that was denied, by a hook or at the terminal, has neither of the two.
+    fn outcome(&self, event: &HookEvent) -> Option<Outcome> {
+        let failed = match event.name.as_str() {
+            "PostToolUse" => false,
+            "PostToolUseFailure" => true,
+            _ => return None,
+        };
+        let error = event.raw.get("error").and_then(Value::as_str).unwrap_or_default();
+        Some(Outcome {
+            error: failed.then(|| error.to_owned()),
+            was_interrupted: event.raw.get("is_interrupt") == Some(&json!(true)),
+            duration_ms: event.raw.get("duration_ms").and_then(Value::as_u64),
+        })
     }
 
     /// `PermissionRequest` runs beside the dialog, and whichever is answered first wins (measured, 2.1.197).

@@ -39,7 +39,7 @@ use super::{
     claude::{fill, shell_word},
 };
 use crate::gate::{Gate, Verdict};
-use crate::hook::{HookEvent, Learned, ToolCall, shorten};
+use crate::hook::{HookEvent, Learned, Outcome, ToolCall, shorten};
 use crate::session::{Activity, Happening, Need, Waiting};
 use crate::transcript::Reader;
 use jiff::Timestamp;
@@ -162,6 +162,16 @@ impl Dialect for Codex {
             _ => return String::new(),
         };
         json!({ "hookSpecificOutput": specific }).to_string()
+    }
+
+    /// It tells neither how long a call took nor whether it failed: the output is all there is.
+    fn outcome(&self, event: &HookEvent) -> Option<Outcome> {
+        let outcome = Outcome { error: None, was_interrupted: false, duration_ms: None };
+        (event.name == "PostToolUse").then_some(outcome)
+    }
+
+    fn call_key(&self, call: &ToolCall) -> String {
+        key(call)
     }
 
     /// The tool waits, and so does the turn: `PermissionRequest` would keep the agent's own dialog away.

@@ -31,6 +31,7 @@ pub(super) async fn list(
         session,
         kind: query.kind,
         decision: query.decision,
+        call: query.call,
         after: query.after,
         before: query.before,
         since: query.since,

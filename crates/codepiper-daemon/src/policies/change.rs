@@ -173,8 +173,11 @@ impl Policies {
                 Ok(policy) => policy,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            policies::put(tx, &row(&policy, created_at))?;
-            Ok(Ok(((), updated(&policy, &Value::Object(before), by))))
+            let change = updated(&policy, &Value::Object(before), by);
+            if change.is_some() {
+                policies::put(tx, &row(&policy, created_at))?;
+            }
+            Ok(Ok(((), change)))
         };
         self.change(app, update).await
     }
@@ -195,12 +198,16 @@ impl Policies {
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let before = policies::get(tx, &id)?;
-            let now = Timestamp::now();
-            policies::put(tx, &row(&policy, before.as_ref().map_or(now, |before| before.created_at)))?;
-            Ok(Ok(match before {
-                Some(before) => (false, updated(&policy, &before.body, by)),
-                None => (true, created(&policy, by)),
-            }))
+            let is_new = before.is_none();
+            let created_at = before.as_ref().map_or_else(Timestamp::now, |before| before.created_at);
+            let change = match before {
+                Some(before) => updated(&policy, &before.body, by),
+                None => Some(created(&policy, by)),
+            };
+            if change.is_some() {
+                policies::put(tx, &row(&policy, created_at))?;
+            }
+            Ok(Ok((is_new, change)))
         };
         self.change(app, put).await
     }
@@ -347,6 +354,9 @@ impl Policies {
             if let Err(refusal) = edit(&sets, &mut set) {
                 return Ok(Err(refusal));
             }
+            if set == *before {
+                return Ok(Ok(((), None)));
+            }
             set.updated_at = Timestamp::now();
             // Somebody may have deleted it since it was looked up.
             let missing = first_missing(tx, &set)?;
@@ -359,7 +369,7 @@ impl Policies {
                 "change": "policy set updated", "set": set.id, "name": set.name, "by": by, "before": before,
                 "after": after,
             });
-            Ok(Ok(((), Change { session: None, body })))
+            Ok(Ok(((), Some(Change { session: None, body }))))
         };
         self.change(app, change).await
     }
@@ -560,13 +570,17 @@ fn created(policy: &Policy, by: &str) -> Change {
     Change { session: session_of(&json!(policy)), body }
 }
 
-fn updated(policy: &Policy, before: &Value, by: &str) -> Change {
+/// `None` when nothing is changed.
+fn updated(policy: &Policy, before: &Value, by: &str) -> Option<Change> {
     let (before, after) = differences(before, &json!(policy));
+    if before == after {
+        return None;
+    }
     let body = json!({
         "change": "policy updated", "policy": policy.id, "name": policy.name, "by": by, "before": before,
         "after": after,
     });
-    Change { session: session_of(&json!(policy)), body }
+    Some(Change { session: session_of(&json!(policy)), body })
 }
 
 /// The fields that are not the same in both.

@@ -7,6 +7,7 @@ mod approvals;
 mod command;
 mod commit;
 mod gates;
+mod outcomes;
 mod process;
 mod reports;
 mod screen;
@@ -29,6 +30,7 @@ use codepiper_core::session::Happening;
 use codepiper_store::events::{Appended, StoredEvent};
 use codepiper_store::sessions::SessionRow;
 use codepiper_store::{events, sessions};
+use outcomes::Calls;
 use process::Ending;
 use reports::Transcript;
 use screen::Looks;
@@ -54,6 +56,7 @@ pub(super) struct Actor {
     turn_to_write: Option<Instant>,
     ending: Ending,
     approvals: Approvals,
+    calls: Calls,
     /// The session's row as it is in the store.
     stored: Option<SessionRow>,
     masker: Masker,
@@ -109,6 +112,7 @@ impl Actor {
             turn_to_write: None,
             ending: Ending::default(),
             approvals,
+            calls: Calls::default(),
             stored: None,
             masker: Masker::default(),
             launching: None,
@@ -121,6 +125,8 @@ impl Actor {
             self.masker = launch::masker(&self.app, &self.known).await;
         }
         self.watch();
+        // What was told while there was no daemon comes before anything that is told now.
+        self.take_spool().await;
         self.have_transcript_read();
         let mut gone = self.wait_for_supervisor();
         let mut watched_supervisor = self.supervisor();

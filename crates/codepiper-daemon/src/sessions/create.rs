@@ -55,6 +55,12 @@ impl Sessions {
             env_sets.retain(|known| known.id != set.id);
             env_sets.push(set);
         }
+        if env_sets.is_empty()
+            && let Some(parent) = self.parent(&provider, &request)
+        {
+            // A conversation goes on with what its agent had, unless something else is said.
+            env_sets.clone_from(&parent.launch.env_sets);
+        }
         // The most common mistakes are told before anything is made.
         let sources = Sources {
             daemon: self.app.config.environment.clone(),
@@ -219,7 +225,10 @@ impl Sessions {
             launch: json!(launch),
             provider_session: None,
             transcript_path: None,
-            model: request.model.clone().or_else(|| self.model_of_earlier(request)),
+            model: request.model.clone().or_else(|| {
+                // A conversation that goes on keeps its model, and its agent does not say it again.
+                self.parent(provider, request)?.row.model.clone()
+            }),
             process: None,
             end_requested: None,
             cols: request.cols.unwrap_or(SIZE.0),
@@ -238,10 +247,15 @@ impl Sessions {
         })
     }
 
-    /// A conversation that goes on keeps its model, and its agent does not say it again.
-    fn model_of_earlier(&self, request: &CreateSession) -> Option<String> {
-        let resume = request.provider_resume.as_ref()?;
-        self.find(&resume.provider_session_id).ok()?.known().row.model.clone()
+    /// The session whose conversation goes on: the one that is named; by the agent's own id the last one of ours that
+    /// had it.
+    fn parent(&self, provider: &Provider, request: &CreateSession) -> Option<Arc<Known>> {
+        let wanted = &request.provider_resume.as_ref()?.provider_session_id;
+        let had_it = |known: &Arc<Known>| {
+            known.row.provider == provider.id() && known.row.provider_session.as_ref() == Some(wanted)
+        };
+        let named = self.find(wanted).ok().map(|handle| handle.known());
+        named.or_else(|| self.list().into_iter().rev().find(had_it))
     }
 
     async fn insert(&self, known: &Known, by: &str) -> Result<(), Refusal> {

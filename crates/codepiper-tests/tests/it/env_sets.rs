@@ -215,6 +215,48 @@ async fn a_resume_takes_the_values_of_now_and_names_a_set_that_is_gone() {
 }
 
 #[tokio::test]
+async fn a_conversation_goes_on_with_the_sets_it_had_unless_others_are_given() {
+    let lab = Lab::start().await;
+    create(&lab, "parents", json!({ "WHOSE": "parents", "MORE": "yes" })).await;
+    create(&lab, "own", json!({ "WHOSE": "own" })).await;
+    let parent = start(&lab, json!({ "envSetIds": ["parents"] })).await;
+    lab.turn(&parent, "hello").await; // a conversation without a word is none
+    let conversation = lab.show(&parent).await["providerSessionId"].clone();
+    let goes_on = async |parent: &str, mode: &str, more: Value| {
+        let resume = json!({ "providerSessionId": parent, "mode": mode });
+        let mut body = json!({ "providerResume": resume });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let id = start(&lab, body).await;
+        let sets = lab.show(&id).await["metadata"]["launch"]["envSetNames"].clone();
+        let told = (variable(&lab, &id, "WHOSE").await, variable(&lab, &id, "MORE").await);
+        (id, sets, told.0, told.1)
+    };
+    let check = |(_, sets, whose, more): (String, Value, String, String), expected: (Value, &str, &str)| {
+        assert_eq!((sets, whose.as_str(), more.as_str()), expected);
+    };
+    let parents = || (json!(["parents"]), "parents", "yes");
+    check(goes_on(&parent, "fork", json!({})).await, parents());
+    let others = json!({ "envSetIds": ["own"] });
+    check(goes_on(&parent, "fork", others.clone()).await, (json!(["own"]), "own", ""));
+    let workspace = json!({ "name": "w", "path": lab.project(), "defaults": { "envSetIds": ["own"] } });
+    lab.ok("POST", "/workspaces", workspace).await;
+    check(goes_on(&parent, "fork", json!({ "workspaceId": "w" })).await, (json!(["own"]), "own", ""));
+
+    lab.cli(["stop", &parent]);
+    // By the agent's own id of it too.
+    let resumed = goes_on(conversation.as_str().unwrap(), "resume", json!({})).await;
+    let id = resumed.0.clone();
+    check(resumed, parents());
+    lab.cli(["stop", &id]);
+    check(goes_on(&id, "resume", others).await, (json!(["own"]), "own", ""));
+
+    // The session that is named counts, also where a later one has the conversation.
+    let again = lab.cli(["start", "-p", "demo", "--dangerous", "--fork", &id, "--json"]);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["metadata"]["launch"]["envSetNames"], json!(["parents"]));
+}
+
+#[tokio::test]
 async fn a_start_with_a_set_that_cannot_be_had_makes_nothing() {
     let lab = Lab::start().await;
     create(&lab, "keys", json!({ "A": "b" })).await;

@@ -435,6 +435,39 @@ async fn every_change_is_on_record_with_what_it_was_before() {
 }
 
 #[tokio::test]
+async fn what_changes_nothing_is_not_on_record() {
+    let lab = Lab::start().await;
+    let session = idle(&lab, json!({})).await;
+    let rules = json!([{ "action": "deny", "tool": "Bash", "reason": "no" }]);
+    policy(&lab, json!({ "id": "p", "name": "first", "priority": 3, "rules": rules })).await;
+    lab.cli(["policy-set", "create", "--name", "s", "--id", "s", "--policy", "p"]);
+    let own = format!("/sessions/{session}/policy");
+    let own_rules = json!({ "policy": { "name": "own", "rules": rules } });
+    lab.ok("PUT", &own, own_rules.clone()).await;
+    let before = lab.ok("GET", "/policies/p", Value::Null).await;
+    let set = lab.ok("GET", "/policy-sets/s", Value::Null).await;
+    let entries = lab.ok("GET", "/audit", Value::Null).await;
+
+    for same in
+        [json!({ "name": "first" }), json!({ "rules": rules, "enabled": true }), before["policy"].clone()]
+    {
+        let answer = lab.ok("PUT", "/policies/p", same).await;
+        assert_eq!(answer, before);
+    }
+    lab.ok("PUT", "/policy-sets/s", json!({ "name": "s", "isDefault": false })).await;
+    let answer = lab.ok("PUT", &own, own_rules).await;
+    assert_eq!(answer["action"], "updated", "{answer}");
+    assert_eq!(lab.ok("GET", "/policies/p", Value::Null).await, before);
+    assert_eq!(lab.ok("GET", "/policy-sets/s", Value::Null).await, set);
+    assert_eq!(lab.ok("GET", "/audit", Value::Null).await, entries);
+
+    lab.ok("PUT", "/policies/p", json!({ "name": "first", "priority": 4 })).await;
+    let page = lab.ok("GET", "/audit?last=true&limit=1", Value::Null).await;
+    assert_eq!(page["entries"][0]["body"]["after"], json!({ "priority": 4 }));
+    lab.cli(["audit", "verify"]);
+}
+
+#[tokio::test]
 async fn what_is_exported_can_be_created_again() {
     let lab = Lab::start().await;
     let rules = json!([{

@@ -6,12 +6,13 @@ use clap::{Args, Subcommand, ValueEnum};
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-Every decision over a tool call, every answer of a person and every change of a policy is an entry, chained to the one
-before. Entries stay when their session is gone.
+Every decision over a tool call, every answer of a person, what became of the call, and every change of a policy is an
+entry, chained to the one before. Entries stay when their session is gone.
 
 Examples:
   codepiper audit
   codepiper audit a1b2c3d4 --decision deny
+  codepiper audit --call 5e43a0b1
   codepiper audit --follow
   codepiper audit --format csv > audit.csv
   codepiper audit verify"
@@ -24,12 +25,16 @@ pub(crate) struct AuditArgs {
     /// The last so many; unless set 50, with --format csv or json all.
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) tail: Option<u64>,
-    /// Only with this decision: allow, deny, ask, none; of answers allowed, denied, at-terminal, …
+    /// Only with this decision: allow, deny, ask, none; of answers allowed, denied, at-terminal, …; of outcomes ran,
+    /// failed.
     #[arg(long, value_name = "WORD")]
     pub(crate) decision: Option<String>,
-    /// Only of this kind: decision, answer, change.
+    /// Only of this kind: decision, answer, outcome, change.
     #[arg(long, value_name = "WORD")]
     pub(crate) kind: Option<String>,
+    /// Only about this call, from its first decision to its outcome: the agent's id of it, or its end.
+    #[arg(long, value_name = "CALL")]
+    pub(crate) call: Option<String>,
     /// Go on with what comes.
     #[arg(short, long)]
     pub(crate) follow: bool,

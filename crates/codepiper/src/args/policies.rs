@@ -300,7 +300,7 @@ pub(crate) struct Scoped {
 #[derive(Debug, Args)]
 pub(crate) struct Trial {
     /// A command for Bash.
-    #[arg(required_unless_present = "tool", conflicts_with = "tool")]
+    #[arg(conflicts_with = "tool")]
     pub(crate) command: Vec<String>,
     /// The tool of the call.
     #[arg(long)]
@@ -330,7 +330,7 @@ pub(crate) struct Trial {
 #[derive(Debug, Args)]
 pub(crate) struct BacktestArgs {
     /// A policy that is there.
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(conflicts_with = "file")]
     pub(crate) id: Option<String>,
     /// A draft; `-` is standard input.
     #[arg(long, value_name = "FILE")]

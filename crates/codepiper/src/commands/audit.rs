@@ -13,6 +13,9 @@ use serde_json::Value;
 /// Entries for people without `-n`: a few screens.
 const TAIL: u64 = 50;
 
+/// Characters of a call's id in a line. With eight of them two calls of a session are hardly ever taken for one.
+const CALL_SHOWN: usize = 8;
+
 pub(super) async fn run(args: AuditArgs, daemon: &Client) -> Result<(), Refusal> {
     if let Some(AuditCommand::Verify(format)) = args.command {
         return verify(daemon, format.json()).await;
@@ -56,6 +59,7 @@ fn route(args: &AuditArgs) -> Route {
         .with_some("session", args.id.as_deref())
         .with_some("decision", args.decision.as_deref())
         .with_some("kind", args.kind.as_deref())
+        .with_some("call", args.call.as_deref())
 }
 
 /// The last so many, oldest first.
@@ -108,14 +112,15 @@ fn line(entry: &Entry, zone: &TimeZone, page: Page) -> String {
     let time = entry.timestamp.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string();
     let decision = entry.decision.as_deref().unwrap_or(&entry.kind);
     let style = match decision {
-        "allow" | "allowed" | "answered" => Style::Good,
-        "deny" | "denied" => Style::Bad,
+        "allow" | "allowed" | "answered" | "ran" => Style::Good,
+        "deny" | "denied" | "failed" => Style::Bad,
         "ask" => Style::Bold,
         _ => Style::Dim,
     };
     let session = entry.session_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let said = format!("{} {}", entry.tool.as_deref().unwrap_or_default(), about(entry));
-    let text = format!("{said}  {}", page.paint(Style::Dim, &text::visible(&why(entry))));
+    let more = [why(entry), call(entry)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+    let text = format!("{said}  {}", page.paint(Style::Dim, &text::visible(&more.join("  "))));
     format!(
         "{} {session:<8} {}  {}",
         page.paint(Style::Dim, &time),
@@ -140,6 +145,9 @@ fn about(entry: &Entry) -> String {
     if let Some(policy) = entry.body["policy"].as_str().filter(|_| !entry.body["remembered"].is_null()) {
         return format!("an answer became a rule of policy {}", text::visible(policy));
     }
+    if let Some(shown) = entry.body["shown"].as_str() {
+        return text::clip(&text::visible(shown), 100);
+    }
     let args = &entry.body["args"];
     let named = ["command", "file_path", "path", "url", "pattern", "query"];
     let text = named.iter().find_map(|name| args.get(name)?.as_str().map(str::to_owned));
@@ -150,8 +158,32 @@ fn about(entry: &Entry) -> String {
     text::clip(&text::visible(&text.split_whitespace().collect::<Vec<_>>().join(" ")), 100)
 }
 
+/// The end of the call's id, by which its entries are recognised, and found with `--call`.
+fn call(entry: &Entry) -> String {
+    let id = entry.body["call"].as_str().unwrap_or_default();
+    let begin = id.char_indices().rev().nth(CALL_SHOWN - 1).map_or(0, |(at, _)| at);
+    if id.is_empty() { String::new() } else { format!("call {}", &id[begin..]) }
+}
+
+/// How a call came out.
+fn came_out(entry: &Entry) -> String {
+    let took = |name: &str| Some(entry.body[name].as_u64()?.to_string());
+    let took = match (took("durationMs"), took("sinceDecisionMs")) {
+        (Some(ms), _) => format!("took {ms} ms"),
+        (None, Some(ms)) => format!("{ms} ms after the decision"),
+        (None, None) => String::new(),
+    };
+    let interrupted = if entry.body["interrupted"] == true { "interrupted" } else { "" };
+    let error = entry.body["reason"].as_str().and_then(|error| error.lines().next()).unwrap_or_default();
+    let told = [took.as_str(), interrupted, error];
+    told.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
 /// Who or what decided.
 fn why(entry: &Entry) -> String {
+    if entry.kind == "outcome" {
+        return came_out(entry);
+    }
     let text = |pointer: &str| entry.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let by = match &entry.body["by"] {
         Value::String(by) => format!("by {by}"),
@@ -192,7 +224,8 @@ async fn verify(daemon: &Client, json: bool) -> Result<(), Refusal> {
     }
 }
 
-const CSV_HEAD: &str = "id,timestamp,session,kind,tool,decision,args,by,reason,digest,hash\n";
+const CSV_HEAD: &str =
+    "id,timestamp,session,kind,tool,decision,args,by,reason,digest,call,durationMs,sinceDecisionMs,hash\n";
 
 fn csv(entry: &Entry) -> String {
     let json = |name: &str| match &entry.body[name] {
@@ -207,10 +240,16 @@ fn csv(entry: &Entry) -> String {
         entry.kind.clone(),
         entry.tool.clone().unwrap_or_default(),
         entry.decision.clone().unwrap_or_default(),
-        json("args"),
+        match &entry.body["args"] {
+            Value::Null => json("shown"),
+            _ => json("args"),
+        },
         json("by"),
         json("reason"),
         json("digest"),
+        json("call"),
+        json("durationMs"),
+        json("sinceDecisionMs"),
         entry.hash.clone(),
     ];
     format!("{}\n", fields.map(|field| quoted(&field)).join(","))
@@ -264,6 +303,22 @@ mod tests {
         check(
             json!({"change": "policy updated", "policy": "p-1", "name": "guard", "by": "me"}),
             "deny         Bash policy updated: guard  by me",
+        );
+        check(
+            json!({"args": {"command": "ls"}, "reason": "fine", "call": "toolu_01ee2535b212ddc5"}),
+            "deny         Bash ls  fine  call b212ddc5",
+        );
+        check(json!({"args": {"command": "ls"}, "call": "7"}), "deny         Bash ls  call 7");
+        let came_out = |decision: &str, body: Value, expected: &str| {
+            let entry = Entry { kind: "outcome".into(), decision: Some(decision.into()), ..entry(body) };
+            assert!(line(&entry, &TimeZone::UTC, page).ends_with(expected), "{expected}");
+        };
+        came_out("ran", json!({"shown": "ls", "durationMs": 20}), "ran          Bash ls  took 20 ms");
+        came_out("ran", json!({"shown": "ls", "sinceDecisionMs": 9}), "Bash ls  9 ms after the decision");
+        came_out(
+            "failed",
+            json!({"shown": "ls x", "durationMs": 3, "interrupted": true, "reason": "Exit code 1\nno x"}),
+            "failed       Bash ls x  took 3 ms, interrupted, Exit code 1",
         );
     }
 

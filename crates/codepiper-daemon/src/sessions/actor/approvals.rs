@@ -1,7 +1,8 @@
 //! The questions of a session that wait for a person: opened by a hook or the control channel, closed by the first
 //! answer, wherever it is given.
 //!
-//! The law to keep: an approval is closed once, and its closing is stored before anybody is told.
+//! The laws to keep: an approval is closed once, and its closing is stored before anybody is told. And where a tool waits
+//! for our word, only an answer lets it run: the agent's own reports can take its question back, and that is a no.
 
 use super::commit::Batch;
 use super::{Actor, internal};
@@ -55,6 +56,9 @@ pub struct Asked {
     /// Where the agent worked, when it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// The agent's id of the call, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// The key by which the session's state knows the question.
     pub about: String,
     /// How it was closed, by whom.
@@ -97,6 +101,13 @@ pub struct Open {
     underway: Option<Closing>,
 }
 
+impl Open {
+    /// Whether a tool waits for us, and nobody else would ask.
+    fn holds_a_tool(&self) -> bool {
+        self.asked.gate == Some(Gate::ToolUse)
+    }
+}
+
 /// An answer that is to close a question.
 #[derive(Debug, Clone)]
 pub struct Closing {
@@ -133,7 +144,7 @@ impl Approvals {
             let call = ToolCall {
                 tool: asked.tool.clone(),
                 args: asked.args.clone(),
-                use_id: None,
+                use_id: asked.call.clone(),
                 agent: asked.agent.clone(),
             };
             Some(Open {
@@ -155,7 +166,19 @@ impl Approvals {
 
     /// Whether a tool waits for us before it runs.
     pub(super) fn hold_a_tool(&self) -> bool {
-        self.open.iter().any(|open| open.asked.gate == Some(Gate::ToolUse))
+        self.open.iter().any(Open::holds_a_tool)
+    }
+
+    /// Whether the happening says that a tool was let go which still waits for us: it is about the same call made at the
+    /// same time, or not true.
+    pub(super) fn refute(&self, happening: &Happening, closed: &[(u64, String)]) -> bool {
+        let Happening::Answered { about } = happening else { return false };
+        let is_closed = |open: &Open| closed.iter().any(|(number, _)| *number == open.row.id.number());
+        self.open.iter().any(|open| {
+            open.holds_a_tool()
+                && about.as_ref().is_none_or(|about| open.asked.about == *about)
+                && !is_closed(open)
+        })
     }
 
     /// When there is something to do about one of them.
@@ -186,6 +209,7 @@ impl Approvals {
         self.open
             .iter()
             .filter(|open| wanted.is_none_or(|about| open.asked.about == *about))
+            .filter(|open| standing != Standing::AtTerminal || !open.holds_a_tool())
             .map(closing)
             .collect()
     }
@@ -207,12 +231,11 @@ impl Approvals {
         Some((row, asked))
     }
 
-    /// Forgets a question that is stored as closed, and tells who waits for it.
-    pub(super) fn forget(&mut self, number: u64, says: &str) {
-        if let Some(position) = self.position(number) {
-            let open = self.open.swap_remove(position);
-            open.says.send_replace(Some(says.to_owned()));
-        }
+    /// Forgets a question that is stored as closed, and tells who waits for it. The id of the call it was about.
+    pub(super) fn forget(&mut self, number: u64, says: &str) -> Option<String> {
+        let open = self.open.swap_remove(self.position(number)?);
+        open.says.send_replace(Some(says.to_owned()));
+        open.call.use_id
     }
 }
 
@@ -244,6 +267,7 @@ impl Actor {
             why,
             priority,
             cwd,
+            call: call.use_id.clone(),
             about,
             closed: None,
             says: String::new(),
@@ -290,6 +314,7 @@ impl Actor {
             return;
         }
         let at = Timestamp::now();
+        let closing = self.without_a_silent_yes(number, closing);
         let Some((row, asked)) = self.approvals.as_closed(number, &closing, at) else { return };
         let payload = json!({
             "approval": row.id, "standing": row.standing, "by": closing.closed.by, "tool": asked.tool,
@@ -303,13 +328,27 @@ impl Actor {
             tool: Some(asked.tool),
             decision: Some(closing.standing.word().into()),
             body: json!({
-                "approval": row.id, "digest": row.digest, "by": closing.closed.by,
+                "approval": row.id, "digest": row.digest, "call": asked.call, "by": closing.closed.by,
                 "reach": closing.closed.reach, "note": closing.closed.note,
                 "waitedMs": waited.as_millis() as i64,
             }),
         });
         batch.approvals.push(row);
         batch.closings.push((number, closing.says));
+    }
+
+    /// A question that went away unanswered is a no where a tool waits: it takes our silence for a yes.
+    fn without_a_silent_yes(&self, number: u64, mut closing: Closing) -> Closing {
+        let unanswered =
+            matches!(closing.standing, Standing::AtTerminal | Standing::Expired | Standing::Withdrawn);
+        let open = self.approvals.position(number).map(|position| &self.approvals.open[position]);
+        if let Some(open) = open.filter(|open| unanswered && open.holds_a_tool())
+            && closing.says.is_empty()
+        {
+            let reason = format!("nobody answered: {}", closing.closed.by);
+            closing.says = self.says(Gate::ToolUse, &open.call, Verdict::Deny { reason });
+        }
+        closing
     }
 
     /// An open question, for whoever answers it.
@@ -378,16 +417,20 @@ impl Actor {
     /// Does what is due: closes what was answered at the terminal, and what nobody answered in time.
     pub(super) async fn mind_questions(&mut self) {
         let now = Instant::now();
-        let gone: Vec<u64> = self
+        let gone: Vec<(u64, bool)> = self
             .approvals
             .open
             .iter()
             .filter(|open| open.gone_by.is_some_and(|by| by <= now))
-            .map(|open| open.row.id.number())
+            .map(|open| (open.row.id.number(), open.holds_a_tool()))
             .collect();
-        for number in gone {
-            let closed = Closed { by: AT_TERMINAL.into(), reach: Reach::Once, note: None };
-            let closing = Closing { standing: Standing::AtTerminal, closed, says: String::new() };
+        for (number, holds_a_tool) in gone {
+            let (standing, by) = match holds_a_tool {
+                true => (Standing::Withdrawn, "the hook that asked has ended"),
+                false => (Standing::AtTerminal, AT_TERMINAL),
+            };
+            let closed = Closed { by: by.into(), reach: Reach::Once, note: None };
+            let closing = Closing { standing, closed, says: String::new() };
             if let Err(refusal) = self.close_question(number, closing).await {
                 tracing::warn!(%refusal, session = %self.known.row.id, "a question stays open");
             }

@@ -76,6 +76,9 @@ impl Actor {
             {
                 continue;
             }
+            if self.approvals.refute(happening, &batch.closings) {
+                continue;
+            }
             if *happening == Happening::Ready && self.must_show_prompt() {
                 self.looks.expect_prompt();
                 continue;
@@ -209,7 +212,9 @@ impl Actor {
             self.app.audited.send_replace(());
         }
         for (number, says) in closings.into_iter().filter(|_| is_stored) {
-            self.approvals.forget(number, &says);
+            if let Some(call) = self.approvals.forget(number, &says) {
+                self.calls.decided(&call, Timestamp::now());
+            }
         }
         for (event, outcome) in new.into_iter().zip(&appended) {
             if let Appended::New(seq) = outcome {

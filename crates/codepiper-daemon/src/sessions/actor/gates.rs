@@ -52,10 +52,11 @@ impl Actor {
         mut hook: HookEvent,
     ) -> Result<HookAnswer, Refusal> {
         let began = Instant::now();
-        let Some(call) = hook.tool.clone() else {
+        let Some(mut call) = hook.tool.clone() else {
             self.take_hook(uid, Timestamp::now(), hook, Batch::default()).await?;
             return Ok(HookAnswer::Now(String::new()));
         };
+        call.use_id = self.recognise(gate, &call, Timestamp::now());
         let cwd = hook.raw.get("cwd").and_then(Value::as_str).map(PathBuf::from);
         let decided = self.decide(&call, cwd.as_deref());
         let waits = self.provider.dialect().waits_at() == Some(gate);
@@ -75,7 +76,7 @@ impl Actor {
                         need: Need::Permission,
                         question: call.in_one_line(),
                         how: String::new(),
-                        about: call.key(),
+                        about: self.provider.dialect().call_key(&call),
                     },
                 };
                 let question = Question {
@@ -273,15 +274,17 @@ impl Actor {
             decision: Some(decision.into()),
             body: json!({
                 "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
-                "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
+                "call": call.use_id, "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
                 "latencyUs": latency.as_micros() as u64,
             }),
         }
     }
 
     /// What a hook decided while there was no daemon, from the spool.
-    pub(super) fn stood_in_entry(&self, hook: &HookEvent, at: Timestamp) -> Option<NewEntry> {
+    pub(super) fn stood_in_entry(&mut self, hook: &HookEvent, at: Timestamp) -> Option<NewEntry> {
         let (record, call) = (hook.raw.get(RECORD_FIELD)?, hook.tool.as_ref()?);
+        let gate = self.provider.dialect().gate(&hook.name)?;
+        let use_id = self.recognise(gate, call, at);
         let word = record.pointer("/verdict/says").and_then(Value::as_str);
         let word = word.filter(|word| ["allow", "deny", "ask"].contains(word)).unwrap_or("none");
         Some(NewEntry {
@@ -292,7 +295,7 @@ impl Actor {
             decision: Some(word.into()),
             body: json!({
                 "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
-                "gate": self.provider.dialect().gate(&hook.name), "by": { "snapshot": record["decision"]["by"] },
+                "call": use_id, "gate": gate, "by": { "snapshot": record["decision"]["by"] },
                 "reason": record.pointer("/verdict/reason"), "agent": call.agent,
             }),
         })

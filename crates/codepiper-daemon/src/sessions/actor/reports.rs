@@ -6,6 +6,7 @@ use super::{Actor, changed};
 use crate::knowledge::Look;
 use crate::sessions::Signal;
 use crate::sessions::known::Turn;
+use crate::spool::{self, Spooled, same};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{HookEvent, Learned, bounded, shorten};
 use codepiper_core::provider::Note;
@@ -92,11 +93,13 @@ impl Actor {
         if self.channel.borrow().is_some() {
             hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
         }
+        let outcome = self.outcome_entry(&hook, at);
         let payload = self.masker.value(&bounded(hook.raw));
         let mut event = self.event("hook", &hook.name, payload);
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
         batch.events.insert(0, event);
+        batch.audit.extend(outcome);
         let seq = self.happen_with(&hook.happenings, &hook.learned, batch).await?;
         if let (Some(event), Some(_)) = (seq, &hook.prompt) {
             self.signal(Signal::PromptTaken { event, by: "hook" });
@@ -112,20 +115,24 @@ impl Actor {
         let Ok(entries) = std::fs::read_dir(self.folder.spool()) else { return };
         let mut files: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+            .filter(|path| path.extension().is_some_and(|ending| ending == spool::ENDING))
             .collect();
         files.sort();
         for file in files {
             let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            let (millis, uid) = name.split_once('-').unwrap_or(("", name.as_str()));
-            let at = millis.parse().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
             let Ok(body) = std::fs::read(&file) else { continue };
+            let secret = self.known.process.as_ref().map_or("", |process| process.secret.0.as_str());
+            let Some(Spooled { at, id }) = spool::read_name(&name, secret, &body) else {
+                tracing::warn!(file = %file.display(), "a spooled event is not of this session and is not taken");
+                if let Err(error) = std::fs::rename(&file, file.with_extension(spool::REFUSED)) {
+                    tracing::warn!(%error, file = %file.display(), "it stays");
+                }
+                continue;
+            };
             let hook = self.provider.dialect().read_hook(parse_body(&body));
-            let uid = Some(uid.to_owned());
-            let at = at.unwrap_or_else(Timestamp::now);
             let mut batch = Batch::default();
             batch.audit.extend(self.stood_in_entry(&hook, at));
-            if self.take_hook(uid, at, hook, batch).await.is_err() {
+            if self.take_hook(Some(id), at, hook, batch).await.is_err() {
                 return; // stays in the spool
             }
             if let Err(error) = std::fs::remove_file(&file) {
@@ -265,9 +272,4 @@ impl Actor {
 fn parse_body(body: &[u8]) -> Value {
     serde_json::from_slice(body)
         .unwrap_or_else(|_| json!({ "unreadable": shorten(&String::from_utf8_lossy(body), 1_000) }))
-}
-
-/// Compares secrets in a time that does not tell where they differ.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }

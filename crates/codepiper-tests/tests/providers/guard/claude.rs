@@ -1,52 +1,7 @@
 //! Claude Code.
 
-use super::{decisions, id_of, opened, policy, questions, standing, told, usual_policy};
-use codepiper_tests::agents::{AgentHome, claude_home};
-use codepiper_tests::lab::Lab;
-use codepiper_tests::model_stub::ModelStub;
+use super::{Bench, decisions, id_of, opened, policy, questions, standing, told, usual_policy};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-
-struct Bench {
-    lab: Lab,
-    stub: ModelStub,
-    home: AgentHome,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let lab = Lab::start().await;
-        let stub = ModelStub::start().await;
-        let mut home = claude_home(&lab.path("agent"), &lab.project(), &stub.url()).expect("a home is made");
-        // As root it refuses to bypass permissions without.
-        home.environment.push(("IS_SANDBOX".into(), "1".into()));
-        Self { lab, stub, home }
-    }
-
-    async fn start(&self, args: &[&str]) -> String {
-        let id = self.lab.agent("claude-code", &self.home, json!({ "args": args })).await;
-        self.lab.wait_for_state(&id, "idle").await;
-        id
-    }
-
-    /// The person has said yes to Claude Code's own warning of the mode.
-    fn accept_bypass(&self) {
-        let settings = PathBuf::from(
-            &self.home.environment.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1,
-        )
-        .join("settings.json");
-        let mut known: Value = std::fs::read(&settings)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .unwrap_or_else(|| json!({}));
-        known["skipDangerousModePermissionPrompt"] = json!(true);
-        std::fs::write(&settings, known.to_string()).unwrap();
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.home.project.join(name)
-    }
-}
 
 const BYPASS: [&str; 2] = ["--permission-mode", "bypassPermissions"];
 
@@ -80,7 +35,7 @@ async fn rules_hold(bench: &Bench, id: &str) {
 
 #[tokio::test]
 async fn rules_hold_in_the_default_mode() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     usual_policy(&bench.lab).await;
     let id = bench.start(&[]).await;
     rules_hold(&bench, &id).await;
@@ -88,7 +43,7 @@ async fn rules_hold_in_the_default_mode() {
 
 #[tokio::test]
 async fn rules_hold_when_permissions_are_bypassed() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     usual_policy(&bench.lab).await;
     bench.accept_bypass();
     let id = bench.start(&BYPASS).await;
@@ -97,7 +52,7 @@ async fn rules_hold_when_permissions_are_bypassed() {
 
 #[tokio::test]
 async fn a_no_is_told_to_the_model_and_a_question_of_nobodys_rule_waits_too() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     let id = bench.start(&[]).await;
     bench.lab.send(&id, "RUN: touch own.txt").await;
     let approval = opened(&bench.lab, &id, 0).await;
@@ -110,7 +65,7 @@ async fn a_no_is_told_to_the_model_and_a_question_of_nobodys_rule_waits_too() {
 
 #[tokio::test]
 async fn what_is_answered_at_the_terminal_is_closed_here() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     let id = bench.start(&[]).await;
     bench.lab.send(&id, "RUN: touch there.txt").await;
     let approval = opened(&bench.lab, &id, 0).await;
@@ -132,7 +87,7 @@ async fn what_is_answered_at_the_terminal_is_closed_here() {
 
 #[tokio::test]
 async fn nobody_in_time_leaves_the_dialog_or_denies() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     bench.lab.cli(["settings", "set", "approvalSeconds", "2"]);
     bench.lab.cli(["settings", "set", "approvalOnExpiry", "deny"]);
     let id = bench.start(&[]).await;
@@ -146,7 +101,7 @@ async fn nobody_in_time_leaves_the_dialog_or_denies() {
 
 #[tokio::test]
 async fn a_question_outlives_a_killed_daemon() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     usual_policy(&bench.lab).await;
     let id = bench.start(&[]).await;
     bench.lab.send(&id, "RUN: touch ask.txt").await;
@@ -161,7 +116,7 @@ async fn a_question_outlives_a_killed_daemon() {
 
 #[tokio::test]
 async fn sub_agents_are_held_to_the_same_rules() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     usual_policy(&bench.lab).await;
     let id = bench.start(&[]).await;
     let secret = bench.file("secret.txt");
@@ -190,7 +145,7 @@ lines.on('line', line => {
     say(id, { content: [{ type: 'text', text: 'called' }] });
   } else if (id !== undefined) say(id, {});
 });"#;
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     policy(
         &bench.lab,
         json!([
@@ -219,7 +174,7 @@ lines.on('line', line => {
 
 #[tokio::test]
 async fn questions_and_plans_of_the_model_are_answered_from_outside() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     // A rule that allows everything answers no question.
     policy(&bench.lab, json!([{ "action": "allow" }])).await;
     let id = bench.start(&[]).await;
@@ -234,7 +189,7 @@ async fn questions_and_plans_of_the_model_are_answered_from_outside() {
 
 #[tokio::test]
 async fn whoever_has_no_rules_is_asked_no_more_than_before() {
-    let bench = Bench::new().await;
+    let bench = Bench::claude().await;
     bench.accept_bypass();
     let id = bench.start(&BYPASS).await;
     bench.lab.turn(&id, "RUN: X=touch; $X none.txt").await;

@@ -40,6 +40,12 @@ fn trial(args: Trial, read: &dyn Fn(&Path) -> Result<Document, Refusal>) -> Resu
             let given = args.args.as_deref().map(|text| policy_files::object("args", text));
             (tool, given.transpose()?.unwrap_or_default())
         }
+        None if args.command.is_empty() => {
+            return Err(Refusal::field("command", "is missing: what is to be tried out?").hint(
+                "`codepiper policy test 'git push'` tries a command, `--tool Read --args '{\"file_path\": \".env\"}'` any \
+                 other call",
+            ));
+        }
         None => {
             let command = args.command.join(" ");
             ("Bash".to_owned(), Map::from_iter([("command".to_owned(), json!(command))]))
@@ -92,7 +98,11 @@ pub(super) async fn backtest(args: BacktestArgs, json: bool, daemon: &Client) ->
     let since = args.since.as_deref().map(time).transpose()?;
     let (policy, rules) = match (args.id, args.file) {
         (_, Some(file)) => one_draft(policy_files::read(&file)?)?,
-        (id, None) => (Some(json!(fetch(daemon, &id.unwrap_or_default()).await?.policy)), None),
+        (Some(id), None) => (Some(json!(fetch(daemon, &id).await?.policy)), None),
+        (None, None) => {
+            return Err(Refusal::field("id", "is missing: which policy is to be tried out?")
+                .hint("`codepiper policy backtest POLICY` takes one that is there, `--file FILE` a draft"));
+        }
     };
     let wanted = Backtest { policy, rules, session: args.session, since, limit: args.limit, show: args.show };
     let result: Backtested = daemon.call(Method::POST, Route::new("/policies/backtest"), &wanted).await?;
@@ -198,6 +208,14 @@ mod tests {
             &["--tool", "Read", "--file", "x"],
             json!({"tool": "Read", "cwd": "/w", "policy": {"name": "f", "rules": []}}),
         );
+    }
+
+    #[test]
+    fn without_a_call_it_is_said_what_is_needed() {
+        let PolicyCommand::Test(args) = command(&["test"]) else { panic!("no test") };
+        let refusal = trial(args, &no_file).unwrap_err();
+        assert_eq!(refusal.to_string(), "`command` is missing: what is to be tried out?");
+        assert!(refusal.hint.unwrap().contains("codepiper policy test 'git push'"));
     }
 
     #[test]
