@@ -1,4 +1,5 @@
-//! The agent CLIs the tests start: the versions pinned in `e2e/agents`, installed below `target/agents`.
+//! The agent CLIs the tests start, and ccusage, which counts tokens too: the versions pinned in `e2e/agents`, installed
+//! below `target/agents`.
 //!
 //! Nothing is installed for the user: an agent on `PATH` is neither used nor touched.
 
@@ -19,10 +20,12 @@ struct Agent {
     finish: Option<&'static str>,
 }
 
-const AGENTS: [Agent; 2] = [
+const AGENTS: [Agent; 3] = [
     // Its postinstall puts the native program in the place of a stub that only complains.
     Agent { binary: "claude", package: "@anthropic-ai/claude-code", finish: Some("install.cjs") },
     Agent { binary: "codex", package: "@openai/codex", finish: None },
+    // No agent: somebody else's count of the same transcripts.
+    Agent { binary: "ccusage", package: "ccusage", finish: None },
 ];
 
 /// The folder to put on `PATH`.
@@ -113,7 +116,7 @@ fn pin(manifest: &str, package: &str) -> Result<String> {
     Ok(version.to_owned())
 }
 
-/// `2.1.197 (Claude Code)`, `codex-cli 0.169.0`.
+/// `2.1.197 (Claude Code)`, `codex-cli 0.169.0`, `ccusage 20.0.24`.
 fn names(said: &str, version: &str) -> bool {
     said.split_whitespace().any(|word| word == version)
 }

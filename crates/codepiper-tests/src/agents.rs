@@ -128,6 +128,13 @@ pub fn bin() -> PathBuf {
     bin
 }
 
+/// ccusage, which is pinned and installed with the agents and counts the tokens in their transcripts without us.
+pub fn ccusage() -> PathBuf {
+    let ccusage = bin().join("ccusage");
+    assert!(ccusage.exists(), "`{}` is missing: run `cargo xtask test`, which installs it", ccusage.display());
+    ccusage
+}
+
 /// The longest headless run. A turn takes a second or two; retries after failures some more.
 const RUN_MAX: Duration = Duration::from_secs(120);
 

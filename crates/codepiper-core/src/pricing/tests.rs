@@ -291,6 +291,23 @@ fn a_bad_table_is_refused_with_the_entry_and_the_rule() {
 }
 
 #[test]
+fn the_examples_of_the_documentation_are_tables() {
+    let page = include_str!("../../../../docs/usage-accounting.md");
+    let blocks = page.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let tables: Vec<_> = blocks.map(|block| PriceTable::parse(block).unwrap()).collect();
+    assert_eq!(tables.iter().map(|table| table.entries().len()).collect::<Vec<_>>(), [1, 2]);
+    let own = PriceTable::built_in().with_overrides(tables[1].clone());
+    check_with(&own, "qwen3-coder:30b | 2026-08-01 | input 1_000_000, output 1000 |", "$0.00");
+    check_with(&own, "claude-opus-5 | 2026-06-30 | input 1_000_000 |", "$5.00");
+    check_with(&own, "claude-opus-5 | 2026-07-01 | input 1_000_000 |", "$3.20");
+    check_with(&own, "claude-opus-5 | 2026-07-01 | input 1_000_000 | fast", "unpriced");
+    let entry = |rest: &str| format!("[[price]]\nmodels = [\"claude-*\"]\ninput = 1\noutput = 1\n{rest}");
+    let text = entry("") + &entry("effective_from = \"soon\"");
+    let error = PriceTable::parse(&text).unwrap_err().to_string();
+    assert!(page.contains(&error), "{error}");
+}
+
+#[test]
 fn the_fingerprint_tells_prices_apart_and_nothing_else() {
     let table = |text: &str| PriceTable::parse(text).unwrap().fingerprint();
     let one = table("[[price]]\nmodels = [\"m\"]\ninput = 1\noutput = 2");

@@ -354,20 +354,21 @@ impl Reading<'_> {
         let Some(conversation) = meta.id.get().map(id) else { return };
         let forked_from = meta.forked_from_id.get().map(id);
         match &self.context.conversation {
-            None => {
-                self.context.root = Some(forked_from.clone().unwrap_or_else(|| conversation.clone()));
-                self.context.conversation = Some(conversation);
-                self.context.parent = forked_from;
-            }
-            // Told again, which happens when something in it changes.
-            Some(own) if *own == conversation => {}
             // The parent's, replayed, or its parent's. Where we work is told by our own.
-            Some(_) => {
+            Some(own) if *own != conversation => {
                 self.context.parent.get_or_insert_with(|| conversation.clone());
                 if self.context.totals.is_none() {
                     self.context.root = Some(forked_from.unwrap_or(conversation));
                 }
                 return;
+            }
+            // Told again, which happens when something in it changes.
+            Some(_) if self.context.root.is_some() => {}
+            // Told first. Which conversation it is may be known already, by the name of the file.
+            _ => {
+                self.context.root = Some(forked_from.clone().unwrap_or_else(|| conversation.clone()));
+                self.context.conversation = Some(conversation);
+                self.context.parent = forked_from;
             }
         }
         // Nothing is replayed, the totals go on: only written by versions that write records.
