@@ -7,6 +7,7 @@
 pub mod analytics;
 pub mod approvals;
 pub mod audit;
+pub mod budgets;
 pub mod conversations;
 pub mod defaults;
 pub mod doctor;

@@ -1,5 +1,6 @@
 //! Sessions on the wire.
 
+use codepiper_core::budget::Budget;
 use codepiper_core::ids::SessionId;
 use codepiper_core::provider::Billing;
 use codepiper_core::session::{Exit, Status, Waiting};
@@ -153,6 +154,9 @@ pub struct CreateSession {
     /// The model to start with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What it may take before every tool call asks.
+    #[serde(skip_serializing_if = "Budget::is_empty")]
+    pub budget: Budget,
     /// A worktree to work in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worktree: Option<WorktreeRequest>,

@@ -2,6 +2,7 @@
 //!
 //! The daemon holds whoever sets one to its rule; the command knows from here which there are.
 
+use codepiper_core::budget::Budget;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +29,9 @@ pub const APPROVAL_SECONDS_MAX: i64 = 7_000;
 /// Whether agents get the person's SSH agent.
 pub const FORWARD_SSH_AUTH_SOCK: &str = "forwardSshAuthSock";
 
+/// What all sessions together may take in a day.
+pub const DAILY_BUDGET: &str = "dailyBudget";
+
 /// How many days entries of the audit log stay.
 pub const AUDIT_DAYS: &str = "auditDays";
 
@@ -38,7 +42,7 @@ const DAYS_MAX: f64 = 36_500.0;
 const HOURS_MAX: f64 = 87_600.0;
 
 /// All settings, in alphabetical order.
-pub const SETTINGS: [Setting; 8] = [
+pub const SETTINGS: [Setting; 9] = [
     Setting {
         name: APPROVAL_ON_EXPIRY,
         means: "what a question gets that nobody answered in time: the agent's own `prompt`, or `deny`",
@@ -59,6 +63,15 @@ pub const SETTINGS: [Setting; 8] = [
         default: || json!(365),
         rule: "must be a number of days from 1 to 36,500",
         holds: |value| value.as_f64().is_some_and(|days| (1.0..=DAYS_MAX).contains(&days)),
+    },
+    Setting {
+        name: DAILY_BUDGET,
+        means: "what all sessions together may take from midnight on before every tool call asks; {} is no limit",
+        default: || json!({}),
+        rule: "must be an object with `cost` in billionths of a dollar or `tokens`; `codepiper budget today 5usd` writes it",
+        holds: |value| {
+            serde_json::from_value::<Budget>(value.clone()).is_ok_and(|budget| budget.seconds.is_none())
+        },
     },
     Setting {
         name: DEFAULT_POLICY_ACTION,

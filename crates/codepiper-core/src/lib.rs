@@ -12,6 +12,7 @@ pub mod transcript;
 pub mod usage;
 
 pub mod pricing;
+pub mod budget;
 
 pub mod env_set;
 

@@ -6,6 +6,7 @@
 mod analytics;
 mod approvals;
 mod audit;
+mod budgets;
 mod conversations;
 mod env_sets;
 mod error;
@@ -80,6 +81,8 @@ fn for_the_person() -> Router<Http> {
     Router::new()
         .route("/providers", get(service::providers))
         .route("/backup", post(service::backup))
+        .route("/budget", get(budgets::of_day).put(budgets::put_of_day))
+        .route("/sessions/{id}/budget", get(budgets::of_session).put(budgets::put_of_session))
         .route("/import", post(knowledge::import))
         .route("/analytics/reprice", post(knowledge::reprice))
         .route("/settings/daemon", get(service::settings).put(service::change_settings))

@@ -12,6 +12,7 @@ pub mod pane;
 pub mod status_line;
 
 mod app;
+mod budgets;
 mod bus;
 mod caller;
 mod env_sets;

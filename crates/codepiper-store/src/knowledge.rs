@@ -462,6 +462,30 @@ pub fn of_session(connection: &Connection, session: &SessionId) -> Result<Vec<St
     Ok(paths.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Whose spending is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spender {
+    /// A session's, since ever.
+    Session(SessionId),
+    /// Everybody's, from this time on; times are kept by quarter hours.
+    Since(jiff::Timestamp),
+}
+
+/// What was spent: billionths of a dollar, tokens without a price, all tokens.
+pub fn spent(connection: &Connection, by: &Spender) -> Result<(i64, u64, u64)> {
+    const SUMS: &str = "coalesce(sum(cost), 0), coalesce(sum(unpriced), 0),
+        coalesce(sum(input + output + cache_read + cache_write_5m + cache_write_1h), 0)";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    Ok(match by {
+        Spender::Session(session) => connection
+            .prepare_cached(&format!("SELECT {SUMS} FROM usage_by_work WHERE session = ?1 AND session <> ''"))?
+            .query_row([session.as_str()], read)?,
+        Spender::Since(begin) => connection
+            .prepare_cached(&format!("SELECT {SUMS} FROM usage_by_model WHERE quarter >= ?1"))?
+            .query_row([to_ms(*begin) / 900_000], read)?,
+    })
+}
+
 /// A step of pricing everything anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repriced {

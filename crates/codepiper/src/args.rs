@@ -3,6 +3,7 @@
 
 mod approvals;
 mod audit;
+mod budget;
 mod daemon;
 mod env_sets;
 mod import;
@@ -17,6 +18,7 @@ mod workspaces;
 
 pub(crate) use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditStyle};
+pub(crate) use budget::BudgetArgs;
 pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, RestoreArgs};
 pub(crate) use env_sets::{EnvSetArgs, EnvSetCommand, Variables};
 pub(crate) use import::ImportArgs;
@@ -98,6 +100,8 @@ Examples:
     Policy(PolicyArgs),
     /// Policies that come and go together for a session.
     PolicySet(PolicySetArgs),
+    /// Show or set what a session, or a day, may take in dollars, tokens or time before every tool call asks.
+    Budget(BudgetArgs),
     /// Give a session a command that begins with a slash.
     Slash(SlashArgs),
     /// Take in the conversations that Claude Code and Codex left on this machine: to search them, and to count them.

@@ -4,6 +4,7 @@ mod approvals;
 mod attach;
 mod audit;
 mod backup;
+mod budget;
 mod completions;
 mod daemon;
 mod doctor;
@@ -94,6 +95,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Workspace(args) => workspaces::run(args, daemon).await,
         Command::Settings(args) => settings::run(args, daemon).await,
         Command::Backup(args) => backup::run(args, daemon).await,
+        Command::Budget(args) => budget::run(&args, daemon).await,
         Command::Import(args) => import::run(&args, daemon).await,
         Command::Daemon(_) | Command::Doctor(_) | Command::Restore(_) | Command::Completions(_) => {
             unreachable!("answered without the daemon")

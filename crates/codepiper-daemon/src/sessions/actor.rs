@@ -4,6 +4,7 @@
 //! the end of its process. The law to keep: commit, then announce, then answer.
 
 mod approvals;
+mod budget;
 mod command;
 mod commit;
 mod gates;
@@ -240,6 +241,10 @@ impl Actor {
             Command::End { kind, by, reply } => self.end(kind, &by, reply).await,
             Command::Rename { name, reply } => {
                 let outcome = self.rename(name).await;
+                answer(reply, outcome);
+            }
+            Command::Budget { budget, reply } => {
+                let outcome = self.set_budget(budget).await;
                 answer(reply, outcome);
             }
             Command::Resize { cols, rows, reply } => {

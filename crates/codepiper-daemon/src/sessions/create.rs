@@ -209,6 +209,7 @@ impl Sessions {
             billing_mode: request.billing_mode.unwrap_or_default(),
             dangerous: request.dangerous_mode,
             model: request.model.clone(),
+            budget: request.budget,
             worktree: worktree.as_ref().map(|worktree| json!(worktree)),
             env_sets: Vec::new(),
             workspace: None,

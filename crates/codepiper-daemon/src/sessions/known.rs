@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::env_sets::EnvSetRef;
 use crate::workspaces::WorkspaceRef;
 use codepiper_api::sessions::Session;
+use codepiper_core::budget::Budget;
 use codepiper_core::launch::ProcessRef;
 use codepiper_core::provider::Billing;
 use codepiper_core::session::State;
@@ -57,6 +58,9 @@ pub struct LaunchRecord {
     pub dangerous: bool,
     /// The model asked for.
     pub model: Option<String>,
+    /// What it may take before every call asks.
+    #[serde(skip_serializing_if = "Budget::is_empty")]
+    pub budget: Budget,
     /// Env sets, in their order; their values are looked up at each launch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) env_sets: Vec<EnvSetRef>,

@@ -43,6 +43,9 @@ pub(crate) struct StartArgs {
     /// Where the new branch starts; HEAD when nothing is said.
     #[arg(long, value_name = "COMMIT", conflicts_with = "branch")]
     pub(crate) start_point: Option<String>,
+    /// What it may take before every tool call asks: `5usd`, `2Mtokens`, `90m`; give it several times for several.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) budget: Vec<String>,
     /// The model, as the agent names it.
     #[arg(long)]
     pub(crate) model: Option<String>,

@@ -67,6 +67,7 @@ fn request(
         billing_mode: args.billing.map(Into::into),
         dangerous_mode: args.dangerous,
         model: args.model,
+        budget: super::budget::budget(&args.budget)?,
         worktree,
         provider_resume,
         policy_set_ids: args.policy_sets,

@@ -3,6 +3,7 @@
 use super::approvals::{Closing, Open, Waits};
 use super::gates::HookAnswer;
 use codepiper_api::Refusal;
+use codepiper_core::budget::Budget;
 use codepiper_core::gate::Verdict;
 use codepiper_core::hook::{Learned, ToolCall};
 use codepiper_core::provider::{Approval, ChannelMessage, Conversation, Variables};
@@ -145,6 +146,13 @@ pub enum Command {
     Rename {
         /// The name.
         name: Option<String>,
+        /// When it is stored.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Gives it another budget, or with an empty one, none.
+    Budget {
+        /// The limits.
+        budget: Budget,
         /// When it is stored.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },

@@ -35,12 +35,12 @@ pub enum HookAnswer {
 }
 
 /// A decision and why.
-struct Decided {
-    verdict: Verdict,
+pub(super) struct Decided {
+    pub(super) verdict: Verdict,
     /// Which rule, or what else decided; for the audit.
-    by: Value,
+    pub(super) by: Value,
     /// The priority of the policy that decided: a rule that is to be stronger needs a higher one.
-    priority: Option<i64>,
+    pub(super) priority: Option<i64>,
 }
 
 impl Actor {
@@ -59,6 +59,7 @@ impl Actor {
         call.use_id = self.recognise(gate, &call, Timestamp::now());
         let cwd = hook.raw.get("cwd").and_then(Value::as_str).map(PathBuf::from);
         let decided = self.decide(&call, cwd.as_deref());
+        let decided = self.within_budget(&call, decided).await;
         let waits = self.provider.dialect().waits_at() == Some(gate);
         let asks = match (&decided.verdict, gate) {
             (Verdict::Ask { reason }, _) => Some(reason.clone()),
@@ -154,6 +155,7 @@ impl Actor {
         let mut batch = Batch::default();
         let cwd = question.params.get("cwd").and_then(Value::as_str).map(PathBuf::from);
         let decided = self.decide(&call, cwd.as_deref());
+        let decided = self.within_budget(&call, decided).await;
         batch.audit.push(self.decision_entry(&call, Gate::Question, &decided, began));
         if matches!(decided.verdict, Verdict::Allow { .. } | Verdict::Deny { .. }) && question.call.is_some()
         {
