@@ -278,3 +278,23 @@ fn a_line_whose_enter_was_lost_stands_in_the_input_box() {
     check("────\n❯ /compact now\n────", false);
     check("", false);
 }
+
+#[test]
+fn every_recorded_call_that_was_made_has_an_outcome_and_nothing_else_has() {
+    let mut failed = Vec::new();
+    for (file, bytes) in recorded("hooks") {
+        let event = Claude.read_hook(serde_json::from_slice(&bytes).unwrap());
+        let outcome = Claude.outcome(&event);
+        assert_eq!(outcome.is_some(), event.name.starts_with("PostToolUse"), "{file}");
+        let Some(outcome) = outcome else { continue };
+        assert!(outcome.duration_ms.is_some() && !outcome.was_interrupted, "{file}: {outcome:?}");
+        failed.extend(outcome.error.map(|error| format!("{file}: {}", shorten(&error, 20))));
+    }
+    assert_eq!(
+        failed,
+        [
+            "PostToolUseFailure.Bash: Exit code 1\nsleep: i…",
+            "PostToolUseFailure.EnterWorktree: Cannot create a work…",
+        ]
+    );
+}

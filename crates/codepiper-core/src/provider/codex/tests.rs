@@ -333,3 +333,16 @@ fn the_private_server_has_our_hooks_and_trusts_just_them() {
     assert!(trust["/<session-flags>/config.toml:stop:0:0"]["trusted_hash"].as_str().unwrap().len() > 64);
     assert!(!companion.args.iter().any(|arg| arg.contains("dangerously")));
 }
+
+#[test]
+fn a_call_that_was_made_has_an_outcome_and_one_key_at_both_gates() {
+    let made: Vec<String> =
+        recorded_hooks().into_iter().filter(|file| Codex.outcome(&hook(file)).is_some()).collect();
+    assert_eq!(made, ["PostToolUse"]);
+    let key = |file: &str| {
+        let mut call = hook(file).tool.unwrap();
+        call.args["command"] = json!("the same");
+        Codex.call_key(&call)
+    };
+    assert_eq!([key("PermissionRequest"), key("PostToolUse")], [key("PreToolUse"), key("PreToolUse")]);
+}
