@@ -213,6 +213,8 @@ fn a_fork_knows_itself_and_its_parent_whatever_is_replayed() {
     };
     let mut context = Context::default();
     tell(&Rollouts, &mut context, &[meta("own", "/own"), meta("parent", "/parent"), meta("root", "/root")]);
+    // A file tells its own again when something in it changed.
+    tell(&Rollouts, &mut context, &[meta("own", "/own")]);
     assert_eq!(context.conversation.as_deref(), Some("own"));
     assert_eq!(context.parent.as_deref(), Some("parent"));
     assert_eq!(context.root.as_deref(), Some("root"));
