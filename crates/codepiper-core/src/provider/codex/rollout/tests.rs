@@ -1,6 +1,7 @@
 //! What the recordings do not show: older shapes, and things that nobody did in the lab.
 
 use super::*;
+use crate::transcript::CALLS_MAX;
 use crate::transcript::tests::tell;
 use serde_json::json;
 
@@ -153,6 +154,17 @@ fn what_is_told_of_a_command_before_its_result_is_kept_for_it() {
         &[ended("failed", 3), output(json!("one")), output(json!("two"))],
         "result Failed in 1500 ms: one\nresult Ok: two",
     );
+}
+
+#[test]
+fn calls_that_never_get_a_result_are_not_remembered_for_ever() {
+    let ended = |id: usize| {
+        completed(json!({ "type": "CommandExecution", "id": id.to_string(), "status": "failed" }))
+    };
+    let mut context = Context::default();
+    tell(&Rollouts, &mut context, &(0..3 * CALLS_MAX).map(ended).collect::<Vec<_>>());
+    assert_eq!(context.calls.len(), CALLS_MAX);
+    assert!(context.recall("0").is_none() && context.recall(&(3 * CALLS_MAX - 1).to_string()).is_some());
 }
 
 #[test]
