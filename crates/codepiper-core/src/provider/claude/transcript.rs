@@ -347,7 +347,7 @@ impl Record<'_> {
         if &*message.model == SYNTHETIC || self.is_api_error_message.0 || tokens.total() == 0 {
             return None;
         }
-        // The oldest agents told no id of the message.
+        // One message is one reply, whether its lines tell the request or not. The oldest agents told no id of it.
         let key = match (message.id.get(), self.request_id.get(), self.uuid.get()) {
             (Some(message), ..) => format!("claude:{}", id(message)),
             (None, Some(request), _) => format!("claude:request:{}", id(request)),

@@ -1,6 +1,7 @@
 //! What the recordings do not show: older shapes, and things that nobody did in the lab.
 
 use super::*;
+use crate::transcript::CALLS_MAX;
 use crate::transcript::tests::tell;
 use serde_json::json;
 
@@ -156,6 +157,17 @@ fn what_is_told_of_a_command_before_its_result_is_kept_for_it() {
 }
 
 #[test]
+fn calls_that_never_get_a_result_are_not_remembered_for_ever() {
+    let ended = |id: usize| {
+        completed(json!({ "type": "CommandExecution", "id": id.to_string(), "status": "failed" }))
+    };
+    let mut context = Context::default();
+    tell(&Rollouts, &mut context, &(0..3 * CALLS_MAX).map(ended).collect::<Vec<_>>());
+    assert_eq!(context.calls.len(), CALLS_MAX);
+    assert!(context.recall("0").is_none() && context.recall(&(3 * CALLS_MAX - 1).to_string()).is_some());
+}
+
+#[test]
 fn changed_files_are_named() {
     let changes =
         json!({ "/a": { "type": "add", "content": "x" }, "/b": { "type": "update", "unified_diff": "" } });
@@ -213,6 +225,8 @@ fn a_fork_knows_itself_and_its_parent_whatever_is_replayed() {
     };
     let mut context = Context::default();
     tell(&Rollouts, &mut context, &[meta("own", "/own"), meta("parent", "/parent"), meta("root", "/root")]);
+    // A file tells its own again when something in it changed.
+    tell(&Rollouts, &mut context, &[meta("own", "/own")]);
     assert_eq!(context.conversation.as_deref(), Some("own"));
     assert_eq!(context.parent.as_deref(), Some("parent"));
     assert_eq!(context.root.as_deref(), Some("root"));
