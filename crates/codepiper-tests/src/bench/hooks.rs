@@ -88,7 +88,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
             let times = decision_times(bench, &lab, decided_before)?;
             ensure!(times.count() == each * CONNECTIONS, "{} calls were allowed", times.count());
             let targets = vec![at_most("p99", times.percentile(99.0), 50.0)];
-            bench.report.judged("  the decision alone, by the audit log", "us", &times, targets);
+            bench.report.judged(&format!("{what}: the decision alone"), "us", &times, targets);
             let policy = policy.as_str().context("a policy's id")?;
             bench.wait(lab.ok("DELETE", &format!("/policies/{policy}"), Value::Null));
         }
@@ -124,13 +124,13 @@ fn loads(lab: &Lab) -> Result<Vec<Load>> {
         Load { what: "8 sessions", sessions: CONNECTIONS, rules: None, event: same(EVENT) },
         Load { what: "1 session", sessions: 1, rules: None, event: same(EVENT) },
         Load {
-            what: "8 sessions, each event a decision of 1,000 rules on commands",
+            what: "8 sessions, 1,000 rules on commands",
             sessions: CONNECTIONS,
             rules: Some(rules_on_commands()),
             event: same(COMMAND),
         },
         Load {
-            what: "8 sessions, each event a decision of 1,000 rules, most on files",
+            what: "8 sessions, 1,000 rules, most on files",
             sessions: CONNECTIONS,
             rules: Some(rules_on_files()),
             event: Box::new(files),
@@ -189,7 +189,7 @@ fn last_audit(bench: &Bench, lab: &Lab) -> Result<u64> {
     Ok(last)
 }
 
-/// How long each decision took in the daemon, in microseconds, after this entry.
+/// How long each decision took in the daemon by the audit log, in microseconds, after this entry.
 fn decision_times(bench: &Bench, lab: &Lab, mut after: u64) -> Result<Samples> {
     let mut times = Samples::default();
     loop {

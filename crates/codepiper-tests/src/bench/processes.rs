@@ -94,7 +94,7 @@ pub(super) fn hook_helper(bench: &mut Bench) -> Result<()> {
         if stored < n as u64 {
             bail!("{n} events were sent and {stored} stored");
         }
-        let beside = if busy == 0 { "alone".to_owned() } else { format!("beside {busy} busy sessions") };
+        let beside = if busy == 0 { "alone".to_owned() } else { format!("{busy} busy") };
         bench.report.floor(&format!("a bare process, one committed round trip, {beside}"), "ms", &floor);
         bench.report.floor(&format!("`codepiper --version`, {beside}"), "ms", &version);
         bench.report.judged(
