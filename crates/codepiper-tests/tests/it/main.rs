@@ -4,6 +4,7 @@ mod approvals;
 mod doctor;
 mod env_sets;
 mod faults;
+mod knowledge;
 mod policies;
 mod providers;
 mod sessions;
