@@ -1,7 +1,7 @@
 //! Entries of conversations as people read them: on a terminal, and as Markdown. Pure. Everything in them was written
 //! by an agent or by what it read: nothing gets through that steers a terminal.
 
-use crate::output::{Page, Style};
+use crate::output::{Page, Style, duration};
 use crate::text::{clip, visible, visible_lines, width};
 use codepiper_api::conversations::{Conversation, Entry};
 use codepiper_core::transcript::{Kind, Outcome};
@@ -35,7 +35,7 @@ pub(crate) fn text(entry: &Entry, zone: &TimeZone, page: Page) -> String {
         }
         Kind::ToolResult { outcome, duration_ms, attachments, .. } => {
             let (word, style) = told(*outcome);
-            let time = duration_ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
+            let time = duration_ms.map(|ms| format!(" after {}", duration(ms))).unwrap_or_default();
             let head = page.paint(style, &format!("◂ {word}{time}"));
             let files = attached(attachments);
             let files = if files.is_empty() { files } else { format!("  {files}\n") };

@@ -181,6 +181,15 @@ pub(crate) fn short(time: SignedDuration) -> Option<String> {
     })
 }
 
+/// `45 ms`, `1.2 s`, `3m 20s`
+pub(crate) fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1e3),
+        _ => format!("{}m {:02}s", ms / 60_000, ms / 1_000 % 60),
+    }
+}
+
 /// The folder with `~` for the home folder.
 pub(crate) fn with_tilde(path: &str, home: Option<&str>) -> String {
     let rest =

@@ -154,7 +154,7 @@ async fn usage_is_sorted_and_filtered_by_anything() {
     refused("/analytics/usage?range=7d&since=1d", "`range` says again").await;
     refused("/analytics/usage?since=2000-01-01&by=hour", "more than 4500 pieces").await;
     refused("/analytics/usage?limit=0", "`limit` must be from 1 to 1000").await;
-    refused("/analytics/activity-timeline?provider=codex", "`provider` is not known to this question").await;
+    refused("/analytics/activity-timeline?provider=codex", "`provider` cannot be asked for here").await;
     refused("/analytics/usage?frob=1", "unknown field `frob`").await;
 }
 

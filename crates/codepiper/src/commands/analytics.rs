@@ -4,7 +4,7 @@ use super::audit::quoted;
 use super::when::{with_times, workspace};
 use crate::args::{AnalyticsArgs, AnalyticsStyle, By, View};
 use crate::client::{Client, Route};
-use crate::output::{self, Cell, Cut, Details, Page, Style, Table};
+use crate::output::{self, Cell, Cut, Details, Page, Style, Table, duration};
 use crate::text::{visible, width};
 use codepiper_api::Refusal;
 use codepiper_api::analytics::{Activity, Amounts, Overview, ProviderSessions, ToolUsage, Usage, UsageRow};
@@ -147,97 +147,102 @@ fn print_usage(found: &Usage, by: By, view: View) -> Result<(), Refusal> {
     output::print(&usage_table(found, by, view, Page::stdout()))
 }
 
-/// Rows with their sums, the rest and the total below them.
+/// The most columns of figures, the bar included.
+const FIGURES: usize = 10;
+
+/// Those that are shown however narrow the terminal is.
+const FIGURES_MIN: usize = 3;
+
+/// Columns that the key and the name of a row may keep figures from being shown.
+const KEY_ROOM: usize = 44;
+const NAME_ROOM: usize = 20;
+
+/// Rows with their sums, the rest and the total below them. Where there is little room the figures at the right go
+/// first: what has no price is always seen.
 fn usage_table(found: &Usage, by: By, view: View, page: Page) -> String {
     let by_cost = view == View::Costs;
     let sized = |amounts: &Amounts| match by_cost {
         true => amounts.cost.unwrap_or_default(),
         false => amounts.tokens as f64,
     };
-    let most = found.rows.iter().map(|row| sized(&row.amounts)).fold(0.0, f64::max);
-    let mut lines: Vec<(String, String, &Amounts, String, Style)> = Vec::new();
+    let mut lines: Vec<(String, &str, &Amounts, Style)> = Vec::new();
     for row in &found.rows {
-        let bar = bar(sized(&row.amounts), most, page);
-        let label = row.label.clone().unwrap_or_default();
-        lines.push((named(row, by), label, &row.amounts, bar, Style::Plain));
+        lines.push((named(row, by), row.label.as_deref().unwrap_or_default(), &row.amounts, Style::Plain));
     }
     if found.more > 0 {
-        lines.push((format!("{} more", found.more), String::new(), &found.rest, String::new(), Style::Dim));
+        lines.push((format!("{} more", found.more), "", &found.rest, Style::Dim));
     }
-    lines.push(("total".into(), String::new(), &found.total, String::new(), Style::Bold));
-    let figures = |of: &dyn Fn(&Amounts) -> String, title: &str| {
-        right(lines.iter().map(|line| of(line.2)).collect(), title)
+    lines.push(("total".into(), "", &found.total, Style::Bold));
+
+    let of = |title: &'static str, text: &dyn Fn(&Amounts) -> String| {
+        (title, right(lines.iter().map(|(_, _, sums, _)| text(sums)).collect(), title))
     };
-    let total = figures(&|sums| count(sums.tokens), "TOKENS");
-    let input = figures(&|sums| count(sums.input), "INPUT");
-    let output = figures(&|sums| count(sums.output), "OUTPUT");
-    let read = figures(&|sums| count(sums.cache_read), "CACHE READ");
-    let written = figures(&|sums| count(sums.cache_write_5m + sums.cache_write_1h), "WRITTEN");
-    let hits = figures(&|sums| format!("{:.1} %", sums.cache_hit_rate), "HITS");
-    let requests = figures(&|sums| count(sums.requests), "REQUESTS");
-    let costs = figures(&|sums| dollars(sums.cost), "COST");
+    let tokens = of("TOKENS", &|sums| count(sums.tokens));
+    let cost = of("COST", &|sums| dollars(sums.cost));
     let unpriced =
-        figures(&|sums| if sums.unpriced > 0 { count(sums.unpriced) } else { String::new() }, "UNPRICED");
-    let key = if by.is_time() || by == By::Session { Cut::Never } else { Cut::End };
-    let key = (by.words().1, if by == By::Folder || by == By::Repo { Cut::Start } else { key });
-    let label = (if by == By::Branch { "OF" } else { "NAME" }, Cut::End);
-    let figure = |title| (title, Cut::Never);
-    let mut table = match by_cost {
-        true => Table::new([
-            key,
-            label,
-            figure("COST"),
-            figure("UNPRICED"),
-            figure("TOKENS"),
-            figure("REQUESTS"),
-            figure(""),
-        ]),
-        false => Table::new([
-            key,
-            label,
-            figure("TOKENS"),
-            figure("INPUT"),
-            figure("OUTPUT"),
-            figure("CACHE READ"),
-            figure("WRITTEN"),
-            figure("HITS"),
-            figure("REQUESTS"),
-            figure("COST"),
-            figure("UNPRICED"),
-            figure(""),
-        ]),
+        of("UNPRICED", &|sums| if sums.unpriced > 0 { count(sums.unpriced) } else { String::new() });
+    let requests = of("REQUESTS", &|sums| count(sums.requests));
+    let mut figures = match by_cost {
+        true => vec![cost, unpriced, tokens, requests],
+        false => vec![
+            tokens,
+            cost,
+            unpriced,
+            requests,
+            of("INPUT", &|sums| count(sums.input)),
+            of("OUTPUT", &|sums| count(sums.output)),
+            of("CACHE READ", &|sums| count(sums.cache_read)),
+            of("WRITTEN", &|sums| count(sums.cache_write_5m + sums.cache_write_1h)),
+            of("HITS", &|sums| format!("{:.1} %", sums.cache_hit_rate)),
+        ],
     };
-    for (index, (name, label, _, bar, style)) in lines.iter().enumerate() {
-        let cell = |texts: &Vec<String>| Cell::new(&texts[index], *style);
-        let [name, label] = [name, label].map(|text| Cell::new(text, *style));
-        let bar = Cell::new(bar, Style::Good);
-        match by_cost {
-            true => {
-                table.row(
-                    [name, label, cell(&costs), cell(&unpriced), cell(&total), cell(&requests), bar],
-                    None,
-                );
-            }
-            false => table.row(
-                [
-                    name,
-                    label,
-                    cell(&total),
-                    cell(&input),
-                    cell(&output),
-                    cell(&read),
-                    cell(&written),
-                    cell(&hits),
-                    cell(&requests),
-                    cell(&costs),
-                    cell(&unpriced),
-                    bar,
-                ],
-                None,
-            ),
-        }
+    let most = found.rows.iter().map(|row| sized(&row.amounts)).fold(0.0, f64::max);
+    let mut bars: Vec<String> = found.rows.iter().map(|row| bar(sized(&row.amounts), most, page)).collect();
+    bars.resize(lines.len(), String::new());
+    figures.push(("", bars));
+    if let Some(columns) = page.columns {
+        let key = lines.iter().map(|(key, ..)| width(key)).max().unwrap_or(0).min(KEY_ROOM);
+        let name = lines.iter().map(|(_, name, ..)| width(name)).max().unwrap_or(0).min(NAME_ROOM);
+        fit(&mut figures, columns.saturating_sub(key + name + 2));
+    }
+    figures.resize(FIGURES, ("", vec![String::new(); lines.len()]));
+
+    let whole = by.is_time() || matches!(by, By::Session | By::Conversation);
+    let key = match by {
+        By::Folder | By::Repo => Cut::Start,
+        _ if whole => Cut::Never,
+        _ => Cut::End,
+    };
+    let name = if by == By::Branch { "OF" } else { "NAME" };
+    let mut table = Table::new::<{ FIGURES + 2 }>(std::array::from_fn(|at| match at {
+        0 => (by.words().1, key),
+        1 => (name, Cut::End),
+        at => (figures[at - 2].0, Cut::Never),
+    }));
+    for (index, (key, name, _, style)) in lines.iter().enumerate() {
+        let cells: [Cell; FIGURES + 2] = std::array::from_fn(|at| match at {
+            0 => Cell::new(key, *style),
+            1 => Cell::new(name, *style),
+            at if figures[at - 2].0.is_empty() => Cell::new(&figures[at - 2].1[index], Style::Good),
+            at => Cell::new(&figures[at - 2].1[index], *style),
+        });
+        table.row(cells, None);
     }
     table.render(page)
+}
+
+/// Empties the last columns until the others fit.
+fn fit(figures: &mut [(&'static str, Vec<String>)], room: usize) {
+    let taken = |texts: &[String]| match texts.iter().map(|text| width(text)).max().unwrap_or(0) {
+        0 => 0,
+        columns => columns + 2,
+    };
+    for last in (FIGURES_MIN..figures.len()).rev() {
+        if figures.iter().map(|(_, texts)| taken(texts)).sum::<usize>() <= room {
+            return;
+        }
+        figures[last].1.iter_mut().for_each(String::clear);
+    }
 }
 
 /// What a row is called; what has no name is told.
@@ -489,15 +494,6 @@ fn estimate(sums: &Amounts) -> String {
     }
 }
 
-/// `45 ms`, `1.2 s`, `3m 20s`
-fn duration(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{:.1} s", ms as f64 / 1e3),
-        _ => format!("{}m {:02}s", ms / 60_000, ms / 1_000 % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -534,6 +530,24 @@ odd     unpriced     1,500   1,500         3
 total     $12.35     1,500   1.20M         3
 ";
         assert_eq!(usage_table(&found(), By::Model, View::Costs, TERMINAL), expected);
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_the_price_stays_and_the_details_go() {
+        let expected = "\
+MODEL   TOKENS  COST      UNPRICED  REQUESTS
+big      1.20M    $12.35                   3
+odd      1,500  unpriced     1,500         3
+2 more      12    <$0.01                   3
+total    1.20M    $12.35     1,500         3
+";
+        let shown = |columns| {
+            usage_table(&found(), By::Model, View::Tokens, Page { columns: Some(columns), colour: false })
+        };
+        assert_eq!(shown(46), expected);
+        assert!(shown(40).starts_with("MODEL   TOKENS  COST      UNPRICED\n"), "{}", shown(40));
+        assert!(!shown(99).contains('█') && shown(99).contains("HITS"), "{}", shown(99));
+        assert!(shown(120).contains('█'), "{}", shown(120));
     }
 
     #[test]

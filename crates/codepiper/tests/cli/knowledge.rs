@@ -86,10 +86,10 @@ Tools     9 calls, 2 failed
     check("analytics", expected);
     check("analytics overview", expected);
     let expected = "\
-MODEL  TOKENS  INPUT  OUTPUT  CACHE READ  WRITTEN  HITS    REQUESTS  COST      UNPRICED
-opus    1,000  1,000       0           0        0  50.0 %         3     $1.50
-odd       500    500       0           0        0  50.0 %         3  unpriced       500
-total   1,500  1,500       0           0        0  50.0 %         3     $1.50       500
+MODEL  TOKENS  COST      UNPRICED  REQUESTS  INPUT  OUTPUT  CACHE READ  WRITTEN  HITS
+opus    1,000     $1.50                   3  1,000       0           0        0  50.0 %
+odd       500  unpriced       500         3    500       0           0        0  50.0 %
+total   1,500     $1.50       500         3  1,500       0           0        0  50.0 %
 ";
     check("analytics tokens --days 30", expected);
     check("analytics models", expected);
@@ -107,9 +107,9 @@ DAY         USER  ASSISTANT  TOTAL
 PROVIDER  SESSIONS STARTED
 codex                    3
 
-SESSION   TOKENS  INPUT  OUTPUT  CACHE READ  WRITTEN  HITS    REQUESTS  COST   UNPRICED
-a1b2c3d4   1,500  1,500       0           0        0  50.0 %         3  $1.50       500
-total      1,500  1,500       0           0        0  50.0 %         3  $1.50       500
+SESSION   TOKENS  COST   UNPRICED  REQUESTS  INPUT  OUTPUT  CACHE READ  WRITTEN  HITS
+a1b2c3d4   1,500  $1.50       500         3  1,500       0           0        0  50.0 %
+total      1,500  $1.50       500         3  1,500       0           0        0  50.0 %
 ";
     check("analytics sessions", expected);
     let json = ran(&daemon, "analytics tokens --json");
