@@ -65,7 +65,7 @@ impl SearchQuery {
         match query.wanted.len() + query.unwanted.len() {
             0 => Err(BadQuery::NoWord),
             _ if query.wanted.is_empty() => Err(BadQuery::OnlyWithout),
-            ..=TERMS_MAX => Ok(query),
+            1..=TERMS_MAX => Ok(query),
             _ => Err(BadQuery::TooManyTerms),
         }
     }

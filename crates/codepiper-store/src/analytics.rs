@@ -113,14 +113,21 @@ pub(crate) fn read_sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
 
 /// All usage of a range.
 pub fn sums(connection: &Connection, filter: &Filter, range: Quarters) -> Result<Sums> {
-    let rows = Rows::of(filter, filter.session.is_some() || filter.folder.is_some());
-    let mut statement = connection.prepare_cached(&format!("SELECT {SUMS} FROM {}", rows.sql))?;
-    Ok(statement.query_row(rows.parameters(range), |row| read_sums(row, 0))?)
+    Ok(each(connection, filter, &[range])?.pop().unwrap_or_default())
 }
 
 /// The usage of each piece of a range.
 pub fn series(connection: &Connection, filter: &Filter, pieces: &[Piece]) -> Result<Vec<Sums>> {
-    Quarters::of(pieces).into_iter().map(|range| sums(connection, filter, range)).collect()
+    each(connection, filter, &Quarters::of(pieces))
+}
+
+/// One walk along the key for each range: that takes less time than sorting the rows of all of them.
+fn each(connection: &Connection, filter: &Filter, ranges: &[Quarters]) -> Result<Vec<Sums>> {
+    let rows = Rows::of(filter, filter.session.is_some() || filter.folder.is_some());
+    let mut statement = connection.prepare_cached(&format!("SELECT {SUMS} FROM {}", rows.sql))?;
+    let mut one =
+        |range: &Quarters| Ok(statement.query_row(rows.parameters(*range), |row| read_sums(row, 0))?);
+    ranges.iter().map(&mut one).collect()
 }
 
 /// What usage is sorted by.

@@ -357,12 +357,16 @@ fn put_reply(tx: &Transaction<'_>, new: StoredReply, born_at: i64) -> Result<boo
     let known = known?;
     let is_older = new.conversation != known.conversation && born_at < known_born_at;
     let says_more = new.usage.says_more_than(&known.usage.tokens);
-    let merged = match (is_older, says_more) {
-        (false, false) => return Ok(false),
+    // A copy may have been given a new time.
+    let at = new.usage.at.min(known.usage.at);
+    let mut merged = match (is_older, says_more) {
+        (false, false) if at == known.usage.at => return Ok(false),
+        (false, false) => known,
         (true, true) => new,
         (true, false) => StoredReply { usage: known.usage, cost: known.cost, ..new },
         (false, true) => StoredReply { usage: new.usage, cost: new.cost, ..known },
     };
+    merged.usage.at = at;
     replace_reply(tx, &merged)?;
     Ok(true)
 }

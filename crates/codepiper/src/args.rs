@@ -8,6 +8,7 @@ mod daemon;
 mod env_sets;
 mod import;
 mod input;
+mod knowledge;
 mod output;
 mod policies;
 mod policy_sets;
@@ -23,6 +24,9 @@ pub(crate) use daemon::{BackupArgs, DaemonArgs, DaemonCommand, Dashboard, Restor
 pub(crate) use env_sets::{EnvSetArgs, EnvSetCommand, Variables};
 pub(crate) use import::ImportArgs;
 pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
+pub(crate) use knowledge::{
+    AnalyticsArgs, AnalyticsStyle, By, SearchArgs, TranscriptArgs, TranscriptStyle, View,
+};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
 pub(crate) use policies::{
     BacktestArgs, Create, ExportStyle, PolicyArgs, PolicyCommand, Scoped, Trial, Update,
@@ -110,6 +114,12 @@ Examples:
     Tail(TailArgs),
     /// Print what happened in a session.
     Logs(LogsArgs),
+    /// Print what was said in a session, or in any conversation of an agent.
+    Transcript(TranscriptArgs),
+    /// Find what was said in any conversation.
+    Search(SearchArgs),
+    /// Show what agents took and did: tokens, costs, tools, messages.
+    Analytics(AnalyticsArgs),
     /// Show or switch a session's model.
     Model(ModelArgs),
     /// End sessions gracefully; they can be resumed.
@@ -297,6 +307,15 @@ mod tests {
         check("codepiper keys a1", false);
         check("codepiper resize a1 0x10 3", false);
         check("codepiper frob", false);
+        check("codepiper analytics --days 30", true);
+        check("codepiper analytics costs --by session --days 0 --format csv", true);
+        check("codepiper analytics --days 30 --since 7d", false);
+        check("codepiper analytics frob", false);
+        check("codepiper transcript a1 --follow --output f", false);
+        check("codepiper transcript a1 -f -n 5 --json", true);
+        check("codepiper search", false);
+        check("codepiper search a --role frob", false);
+        check("codepiper search a b --limit 3 --json", true);
         check("codepiper daemon logs -n 5 --follow -s /x", true);
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, a file each, and what several of them need.
 
+mod analytics;
 mod approvals;
 mod attach;
 mod audit;
@@ -25,6 +26,7 @@ mod resize;
 mod restore;
 mod resume;
 mod rm;
+mod search;
 mod send;
 mod sessions;
 mod settings;
@@ -32,6 +34,8 @@ mod slash;
 mod start;
 mod stop;
 mod tail;
+mod transcript;
+mod when;
 mod workspaces;
 
 use crate::args::{Cli, Command};
@@ -82,6 +86,9 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Slash(args) => slash::run(args, daemon).await,
         Command::Tail(args) => tail::run(&args, daemon).await,
         Command::Logs(args) => logs::run(&args, daemon).await,
+        Command::Transcript(args) => transcript::run(&args, daemon).await,
+        Command::Search(args) => search::run(&args, daemon).await,
+        Command::Analytics(args) => analytics::run(&args, daemon).await,
         Command::Model(args) => model::run(args, daemon).await,
         Command::Stop(args) => stop::run(&args, daemon).await,
         Command::Kill(args) => kill::run(&args, daemon).await,

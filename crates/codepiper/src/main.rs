@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod demo_agent;
 mod event_stream;
+mod entry_text;
 mod event_text;
 mod output;
 mod screen_bytes;

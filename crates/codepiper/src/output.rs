@@ -86,9 +86,34 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Refusal> {
 
 /// Prints data for programs.
 pub(crate) fn print_json(data: &impl Serialize) -> Result<(), Refusal> {
-    let json = serde_json::to_string_pretty(data)
-        .map_err(|error| Refusal::new(Fault::Internal, format!("the answer is no JSON: {error}")))?;
-    print(&format!("{json}\n"))
+    let json = serde_json::to_string_pretty(data).map_err(no_json)?;
+    print(&format!("{}\n", escaped(json)))
+}
+
+/// Data for programs in a line, without its end.
+pub(crate) fn json_line(data: &impl Serialize) -> Result<String, Refusal> {
+    serde_json::to_string(data).map(escaped).map_err(no_json)
+}
+
+fn no_json(error: serde_json::Error) -> Refusal {
+    Refusal::new(Fault::Internal, format!("the answer is no JSON: {error}"))
+}
+
+/// JSON means the same when what could steer a terminal is escaped in it; what JSON escapes anyway is not all of it.
+fn escaped(json: String) -> String {
+    let steers = |c: char| c != '\n' && text::visible(c.encode_utf8(&mut [0; 4])).is_empty();
+    if !json.chars().any(steers) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if steers(c) {
+            let _infallible = write!(out, "\\u{:04x}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Says something to the person, beside the data.
@@ -154,6 +179,15 @@ pub(crate) fn short(time: SignedDuration) -> Option<String> {
         3_600..86_400 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
     })
+}
+
+/// `45 ms`, `1.2 s`, `3m 20s`
+pub(crate) fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1e3),
+        _ => format!("{}m {:02}s", ms / 60_000, ms / 1_000 % 60),
+    }
 }
 
 /// The folder with `~` for the home folder.
@@ -444,6 +478,14 @@ ffffffff  日本語のセッ…  waiting  …n/in/a/tree  2h ago
         );
         let coloured = refusal_text(&Refusal::new(Fault::Usage, "no"), Page { columns: None, colour: true });
         assert_eq!(coloured, "\x1b[31merror:\x1b[0m no\n");
+    }
+
+    #[test]
+    fn json_says_the_same_and_steers_no_terminal() {
+        let data = serde_json::json!({"text": "a\u{9b}31m\u{7f}\u{202e}b\u{1b}ü\n"});
+        let json = json_line(&data).unwrap();
+        assert_eq!(json, r#"{"text":"a\u009b31m\u007f\u202eb\u001bü\n"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), data);
     }
 
     #[test]

@@ -311,8 +311,9 @@ fn knows(query: &AnalyticsQuery, known: &[&str]) -> Result<(), Refusal> {
     ];
     match said.into_iter().find(|(name, is_said)| *is_said && !known.contains(name)) {
         None => Ok(()),
-        Some((name, _)) => Err(Refusal::field(name, "is not known to this question")
-            .hint("`GET /analytics/usage` sorts by anything, and knows most filters")),
+        Some((name, _)) => Err(Refusal::field(name, "cannot be asked for here").hint(
+            "`codepiper analytics tokens` and `costs`, which are `GET /analytics/usage`, know most filters",
+        )),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod database;
+mod budgets;
 mod doctor;
 mod env_sets;
 mod faults;
@@ -9,6 +10,7 @@ mod knowledge;
 mod policies;
 mod providers;
 mod sessions;
+mod taken_in;
 mod survival;
 mod upkeep;
 mod workspaces;

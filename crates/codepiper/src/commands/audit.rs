@@ -256,7 +256,7 @@ fn csv(entry: &Entry) -> String {
 }
 
 /// A field of CSV (RFC 4180). One that a spreadsheet would take for a formula is kept from being one.
-fn quoted(field: &str) -> String {
+pub(super) fn quoted(field: &str) -> String {
     let field = match field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{field}"),
         false => field.to_owned(),

@@ -2,6 +2,7 @@
 //! prepared answers and keeps what it was asked.
 
 mod env_sets;
+mod knowledge;
 mod prepared;
 mod terminal;
 
@@ -167,6 +168,11 @@ fn without_a_daemon_every_command_says_so_in_the_same_words() {
         "tail a1 --follow",
         "logs a1",
         "logs a1 --follow",
+        "transcript a1",
+        "transcript a1 --follow",
+        "search flaky test",
+        "analytics",
+        "analytics costs --by session --since 7d",
         "model a1",
         "stop a1 a2",
         "kill a1",

@@ -1,6 +1,8 @@
-//! How long charts take over a large database. Not part of the usual tests: filling it takes a minute.
-//! `cargo test -p codepiper-store --test charts -- --ignored --nocapture`; a build without optimisation is some times
-//! slower than what is shipped, so its limit is another.
+//! How long charts and searches take over a large database: 5 million replies of a year. Filling it takes half a
+//! minute, so it is no test; it fails when something takes longer than it may.
+//!
+//! `cargo run -p codepiper-store --example charts [FILE]` keeps the database in the file, and takes one that is there.
+//! A build without optimisation is some times slower than what is shipped, so its limits are others.
 
 use codepiper_core::calendar::{Every, cut};
 use codepiper_core::search_query::SearchQuery;
@@ -49,16 +51,18 @@ INSERT INTO search (rowid, text) SELECT id, text FROM entries;
 ANALYZE;
 "#;
 
-#[tokio::test]
-#[ignore = "fills a database of a gigabyte"]
-async fn a_chart_of_90_days_is_there_in_50_ms_at_5_million_replies() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("c.db");
-    let store = Store::open(&path, Durability::Process).unwrap();
+#[tokio::main]
+async fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = std::env::args().nth(1).map_or(folder.path().join("c.db"), Into::into);
+    let is_new = !path.exists();
+    let store = Store::open(&path, Durability::Process).expect("a database");
     let filling = Instant::now();
-    Connection::open(&path).unwrap().execute_batch(FILL).unwrap();
+    if is_new {
+        Connection::open(&path).expect("a database").execute_batch(FILL).expect("it is filled");
+    }
     let facts = store.read(|c| {
-        let count = |sql: &str| c.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
+        let count = |sql: &str| c.query_row(sql, [], |row| row.get::<_, u64>(0)).expect("an answer");
         Ok([
             count("SELECT sum(requests) FROM usage_by_model"),
             count("SELECT count(*) FROM usage_by_model"),
@@ -67,14 +71,19 @@ async fn a_chart_of_90_days_is_there_in_50_ms_at_5_million_replies() {
             count("SELECT count(*) FROM entries"),
         ])
     });
-    println!("replies, by model, by work, tool calls, entries: {:?}", facts.await.unwrap());
-    println!("filled in {:?}, {} MB", filling.elapsed(), std::fs::metadata(&path).unwrap().len() >> 20);
+    println!("replies, by model, by work, tool calls, entries: {:?}", facts.await.expect("an answer"));
+    println!(
+        "filled in {:?}, {} MB",
+        filling.elapsed(),
+        std::fs::metadata(&path).expect("an answer").len() >> 20
+    );
 
-    let now: Timestamp = NOW.parse().unwrap();
+    let now: Timestamp = NOW.parse().expect("an answer");
     let since = now - (90 * 24).hours();
-    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("an answer");
     let range = Quarters::touched(since, now);
-    let [days, hours] = [Every::Day, Every::Hour].map(|every| cut(since, now, every, &zone).unwrap());
+    let [days, hours] =
+        [Every::Day, Every::Hour].map(|every| cut(since, now, every, &zone).expect("an answer"));
     let any = Filter::default;
     let session = Filter { session: codepiper_core::ids::SessionId::parse("00000100").ok(), ..any() };
     let folder_of = Filter { folder: Some("/w/3".into()), ..any() };
@@ -94,54 +103,64 @@ async fn a_chart_of_90_days_is_there_in_50_ms_at_5_million_replies() {
                     Ok((times[2], count))
                 })
                 .await
-                .unwrap();
+                .expect("an answer");
             println!("{:<46} {:>8.1} ms  {count} rows", $name, took.as_secs_f64() * 1e3);
             let slower = if cfg!(debug_assertions) { 8 } else { 1 };
             assert!(took < Duration::from_millis($limit_ms * slower), "{} took {took:?}", $name);
         }};
     }
     let (d, f) = (days.clone(), any());
-    measure!("tokens and cost by day", 50, |c: &Connection| analytics::series(c, &f, &d).unwrap().len());
+    measure!("tokens and cost by day", 50, |c: &Connection| analytics::series(c, &f, &d)
+        .expect("an answer")
+        .len());
     let f = any();
     measure!("tokens and cost by hour", 100, |c: &Connection| analytics::series(c, &f, &hours)
-        .unwrap()
+        .expect("an answer")
         .len());
     let f = any();
     measure!("by model", 50, |c: &Connection| analytics::groups(c, &f, range, By::Model, 50)
-        .unwrap()
+        .expect("an answer")
         .groups
         .len());
     let f = any();
     measure!("by session", 150, |c: &Connection| analytics::groups(c, &f, range, By::Session, 50)
-        .unwrap()
+        .expect("an answer")
         .groups
         .len());
     let f = any();
     measure!("by folder", 150, |c: &Connection| analytics::groups(c, &f, range, By::Folder, 50)
-        .unwrap()
+        .expect("an answer")
         .groups
         .len());
     let (d, f) = (days.clone(), session.clone());
-    measure!("one session by day", 50, |c: &Connection| analytics::series(c, &f, &d).unwrap().len());
+    measure!("one session by day", 50, |c: &Connection| analytics::series(c, &f, &d)
+        .expect("an answer")
+        .len());
     let (d, f) = (days.clone(), folder_of);
-    measure!("one folder by day", 150, |c: &Connection| analytics::series(c, &f, &d).unwrap().len());
+    measure!("one folder by day", 150, |c: &Connection| analytics::series(c, &f, &d)
+        .expect("an answer")
+        .len());
     let d = days.clone();
-    measure!("messages by day", 50, |c: &Connection| analytics::messages(c, None, &d).unwrap().len());
-    measure!("tools", 1_000, |c: &Connection| analytics::tools(c, None, range, 15).unwrap().len());
-    measure!("all calls of tools", 500, |c: &Connection| analytics::tool_calls(c, None, range).unwrap().0);
-    measure!("earliest", 50, |c: &Connection| analytics::earliest(c).unwrap().into_iter().count());
+    measure!("messages by day", 50, |c: &Connection| analytics::messages(c, None, &d)
+        .expect("an answer")
+        .len());
+    measure!("tools", 1_000, |c: &Connection| analytics::tools(c, None, range, 15).expect("an answer").len());
+    measure!("all calls of tools", 500, |c: &Connection| analytics::tool_calls(c, None, range)
+        .expect("an answer")
+        .0);
+    measure!("earliest", 50, |c: &Connection| analytics::earliest(c).expect("an answer").into_iter().count());
     measure!("conversations, a page", 50, |c: &Connection| {
         let filter = conversations::Filter { limit: 50, ..Default::default() };
-        conversations::list(c, &filter).unwrap().0.len()
+        conversations::list(c, &filter).expect("an answer").0.len()
     });
     for (name, typed, limit) in
         [("search, a rare word", "word77 ", 100), ("search, a word that is everywhere", "test ", 1_000)]
     {
-        let query = SearchQuery::parse(typed).unwrap();
+        let query = SearchQuery::parse(typed).expect("an answer");
         print!("{name}: ");
         measure!("", limit, |c: &Connection| {
             let filter = search::Filter { limit: 20, ..Default::default() };
-            search::search(c, &query, &filter).unwrap().0.len()
+            search::search(c, &query, &filter).expect("an answer").0.len()
         });
     }
 }

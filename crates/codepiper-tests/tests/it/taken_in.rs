@@ -1,0 +1,119 @@
+//! What agents write down, taken in: nothing twice, nothing lost, wherever it is interrupted.
+
+use codepiper_store::Connection;
+use codepiper_tests::lab::Lab;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// The sums of all usage: by its rows, and as both tables of sums have them.
+fn totals(lab: &Lab) -> (u64, u64, u64) {
+    let db = Connection::open(lab.path("home/codepiper.db")).unwrap();
+    let sum = |sql: &str| db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let rows = sum("SELECT count(*), coalesce(sum(input), 0), coalesce(sum(output), 0) FROM usage");
+    for table in ["usage_by_model", "usage_by_work"] {
+        let columns = "coalesce(sum(requests), 0), coalesce(sum(input), 0), coalesce(sum(output), 0)";
+        assert_eq!(sum(&format!("SELECT {columns} FROM {table}")), rows, "{table}");
+    }
+    rows
+}
+
+fn number(lab: &Lab, sql: &str) -> u64 {
+    let db = Connection::open(lab.path("home/codepiper.db")).unwrap();
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn claude_transcript(lab: &Lab, conversation: &str) -> PathBuf {
+    let folder = lab.path("person/.claude/projects/-home-dev-project");
+    fs::create_dir_all(&folder).unwrap();
+    folder.join(format!("{conversation}.jsonl"))
+}
+
+/// Lines as Claude Code writes them: a prompt, a reply in two records of which the first is not complete, a call and
+/// its result. Gives the replies, their input and their output tokens.
+fn write_transcript(path: PathBuf, conversation: &str, size: u64) -> (u64, u64, u64) {
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    let (mut written, mut n, mut output) = (0, 0, 0);
+    while written < size {
+        let common = |kind: &str, uid: &str| {
+            json!({
+                "type": kind, "uuid": format!("{conversation}-{n}-{uid}"), "sessionId": conversation,
+                "timestamp": format!("2026-11-{:02}T{:02}:{:02}:00.000Z", n % 20 + 1, n % 24, n % 60),
+                "cwd": "/home/dev/project", "gitBranch": "main", "version": "2.1.197", "isSidechain": false,
+            })
+        };
+        let reply = |uid: &str, block: Value, output: u64| {
+            let mut line = common("assistant", uid);
+            let usage = json!({
+                "input_tokens": 7, "output_tokens": output, "cache_read_input_tokens": 11,
+                "cache_creation_input_tokens": 0,
+            });
+            let id = format!("msg_{conversation}_{n}");
+            line["message"] = json!({
+                "id": id, "role": "assistant", "model": "claude-opus-4-8", "content": [block], "usage": usage,
+            });
+            line
+        };
+        let mut prompt = common("user", "p");
+        prompt["message"] = json!({ "role": "user", "content": format!("prompt {n}") });
+        let call = json!({ "type": "tool_use", "id": format!("t{n}"), "name": "Bash", "input": { "command": "ls" } });
+        let mut result = common("user", "r");
+        let text = "a line of output that a tool gave\n".repeat(100);
+        let content = json!([{ "type": "tool_result", "tool_use_id": format!("t{n}"), "content": text }]);
+        result["message"] = json!({ "role": "user", "content": content });
+        let text = json!({ "type": "text", "text": format!("reply {n}") });
+        for line in [prompt, reply("a", text, 1), reply("b", call, 100 + n % 50), result] {
+            let line = format!("{line}\n");
+            written += line.len() as u64;
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        output += 100 + n % 50;
+        n += 1;
+    }
+    file.flush().unwrap();
+    (n, n * 7, output)
+}
+
+#[tokio::test]
+async fn after_500_kills_while_50_mb_are_taken_in_every_reply_counts_once() {
+    const KILLS: usize = 500;
+    let lab = Lab::new();
+    let conversation = "11111111-2222-4333-8444-555555555555";
+    let path = claude_transcript(&lab, conversation);
+    let expected = write_transcript(path.clone(), conversation, 50_000_000);
+    let mut points = std::collections::BTreeSet::new();
+    let mut last = 0;
+    let mut longest = 150; // ms; longer where the machine is too busy to come anywhere before the kill
+    for round in 0..KILLS {
+        lab.start_daemon();
+        let mut import = lab.command(["import"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let pause = round.wrapping_mul(2_654_435_761) as u64 % longest;
+        std::thread::sleep(Duration::from_millis(pause));
+        lab.kill_daemon();
+        import.wait().unwrap();
+        let offset = number(&lab, "SELECT coalesce(max(offset), 0) FROM transcripts");
+        assert!(offset >= last, "kill {round}: the place went back from {last} to {offset}");
+        // What is there now is what the lines up to the place say, not more and not less.
+        let (replies, input, _) = totals(&lab);
+        assert_eq!(input, replies * 7, "kill {round}");
+        let is_on = points.insert(offset);
+        longest = if is_on { (longest - 10).max(150) } else { longest + 5 };
+        last = offset;
+        // All of it was read: once more from the beginning, as after a lost place.
+        if last == fs::metadata(&path).unwrap().len() {
+            assert_eq!(totals(&lab), expected, "kill {round}");
+            let db = Connection::open(lab.path("home/codepiper.db")).unwrap();
+            db.execute("UPDATE transcripts SET offset = 0, context = '{}'", []).unwrap();
+            last = 0;
+        }
+    }
+    assert!(points.len() > 50, "killed at only {} places", points.len());
+    lab.start_daemon();
+    lab.cli(["import"]);
+    assert_eq!(totals(&lab), expected);
+    assert_eq!(number(&lab, "SELECT count(*) FROM entries"), expected.0 * 4);
+    assert_eq!(number(&lab, "SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), expected.0);
+}
