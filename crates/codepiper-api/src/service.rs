@@ -1,6 +1,7 @@
 //! The daemon itself on the wire.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// `GET /health`
@@ -27,6 +28,27 @@ pub struct Health {
     pub database: PathBuf,
     /// Its log.
     pub log: PathBuf,
+    /// How well it reads what agents write down.
+    #[serde(default)]
+    pub transcripts: Transcripts,
+}
+
+/// How well transcripts are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transcripts {
+    /// Files that were ever read.
+    pub files: u64,
+    /// Lines in them.
+    pub lines: u64,
+    /// Of these, no records.
+    pub broken: u64,
+    /// Kinds of records that this version does not know, with their numbers.
+    pub unknown: BTreeMap<String, u64>,
+    /// Files that were cut, replaced or written anew, and were read again.
+    pub read_again: u64,
+    /// Files that could not be read, deleted ones not among them.
+    pub unreadable: u64,
 }
 
 /// `GET /version`

@@ -50,6 +50,7 @@ fn judge(facts: &Facts) -> Report {
         agents::agents(facts),
         files::files(facts),
         service::daemon(facts),
+        service::prices(facts),
         agents::environment(facts),
     ];
     Report::new(findings.concat())
@@ -80,6 +81,8 @@ struct Facts {
     /// Providers and bad definitions.
     agents: Probed<Agents>,
     files: Files,
+    /// Whether the person's own prices can be used.
+    prices: Probed<()>,
     answers: Answers,
 }
 

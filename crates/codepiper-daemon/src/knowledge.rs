@@ -13,11 +13,14 @@ pub(crate) use import::From as ImportFrom;
 pub(crate) use prices::{load as load_prices, reprice};
 
 use crate::app::App;
+use crate::sessions::internal;
+use codepiper_api::Refusal;
 use codepiper_api::knowledge::ImportProgress;
+use codepiper_api::service::Transcripts;
 use codepiper_core::ids::SessionId;
 use codepiper_core::provider::Dialect;
 use codepiper_store::knowledge as store;
-use intake::{Intake, Source};
+use intake::{DELETED, Intake, Source};
 use prices::Prices;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -88,6 +91,24 @@ impl Knowledge {
     pub fn grown(&self) -> watch::Receiver<()> {
         self.grown.subscribe()
     }
+}
+
+/// How well all transcripts were read.
+pub(crate) async fn quality(app: &App) -> Result<Transcripts, Refusal> {
+    let found = app.store.read(store::quality).await;
+    let found = found.map_err(|error| internal("looking at what was read", error))?;
+    let count = |is: &dyn Fn(&str) -> bool| found.problems.iter().filter(|(why, _)| is(why)).map(|(_, n)| n).sum();
+    let read_again = |why: &str| tail::READ_AGAIN.contains(&why);
+    // Of a broken line there is its own number.
+    let of_line = |why: &str| why.starts_with("line ");
+    Ok(Transcripts {
+        files: found.files,
+        lines: found.lines,
+        broken: found.broken,
+        unreadable: count(&|why| why != DELETED && !read_again(why) && !of_line(why)),
+        read_again: count(&read_again),
+        unknown: found.unknown,
+    })
 }
 
 /// Takes in all that lies in those folders, or joins the import that runs. It goes on when nobody listens.

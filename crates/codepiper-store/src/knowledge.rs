@@ -141,6 +141,43 @@ fn read_file(row: &Row<'_>) -> Result<File> {
     })
 }
 
+/// How well all files were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// Files.
+    pub files: u64,
+    /// Lines in them.
+    pub lines: u64,
+    /// Of these, no records.
+    pub broken: u64,
+    /// Kinds of records that were not known, and how many of each.
+    pub unknown: BTreeMap<String, u64>,
+    /// What happened to files that was not growth, and how often.
+    pub problems: BTreeMap<String, u64>,
+}
+
+/// How well all files were read.
+pub fn quality(connection: &Connection) -> Result<Quality> {
+    let mut quality = Quality::default();
+    let mut statement = connection.prepare_cached("SELECT lines, broken, unknown, problem FROM transcripts")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        quality.files += 1;
+        quality.lines += row.get::<_, u64>(0)?;
+        quality.broken += row.get::<_, u64>(1)?;
+        let unknown: String = row.get(2)?;
+        let unknown: BTreeMap<String, u64> = serde_json::from_str(&unknown)
+            .map_err(|why| StoreError::Corrupt { what: "unknown kinds".into(), why: why.to_string() })?;
+        for (kind, count) in unknown {
+            *quality.unknown.entry(kind).or_default() += count;
+        }
+        if let Some(problem) = row.get::<_, Option<String>>(3)? {
+            *quality.problems.entry(problem).or_default() += 1;
+        }
+    }
+    Ok(quality)
+}
+
 /// Takes in a piece of a file and the place behind it.
 pub fn take(tx: &Transaction<'_>, piece: &Piece, now: jiff::Timestamp) -> Result<Taken> {
     let places: Vec<i64> = piece.places.iter().map(|place| place_of(tx, place)).collect::<Result<_>>()?;

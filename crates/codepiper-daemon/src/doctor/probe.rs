@@ -6,6 +6,7 @@ use super::{
     WatchLimits, What,
 };
 use crate::config::Config;
+use crate::knowledge::load_prices;
 use crate::processes;
 use crate::providers::{Providers, ask_version, find_program};
 use crate::watch::Watch;
@@ -59,6 +60,7 @@ pub(super) async fn look(config: &Config, codepiper: &str, answers: impl Future<
         git,
         agents,
         files,
+        prices: load_prices(&config.prices_file()).map(drop),
         answers,
     }
 }

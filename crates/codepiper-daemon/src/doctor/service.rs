@@ -2,7 +2,7 @@
 
 use super::{Facts, Lock, TmuxFacts, count, typed};
 use codepiper_api::doctor::{Finding, Group, Level};
-use codepiper_api::service::Health;
+use codepiper_api::service::{Health, Transcripts};
 use std::path::Path;
 
 /// Our own version; a daemon of another one is still that of before an upgrade.
@@ -48,7 +48,44 @@ fn running(facts: &Facts, health: &Health) -> Vec<Finding> {
         );
         findings.push(finding("strays", Level::Note, found));
     }
+    findings.extend(transcripts(&health.transcripts));
     findings
+}
+
+/// Whether everything that agents wrote down was understood.
+fn transcripts(read: &Transcripts) -> Option<Finding> {
+    let Transcripts { files, lines, broken, unknown, read_again, unreadable } = read;
+    let mut told = Vec::new();
+    if *broken > 0 {
+        told.push(format!("{broken} of {lines} lines are no records"));
+    }
+    if !unknown.is_empty() {
+        let kinds: Vec<String> = unknown.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
+        told.push(format!("kinds of records this version does not know: {}", kinds.join(", ")));
+    }
+    if *read_again > 0 {
+        told.push(format!("{} changed other than by growing, and read again", count_of(*read_again)));
+    }
+    if *unreadable > 0 {
+        told.push(format!("{} cannot be read; the log says why", count_of(*unreadable)));
+    }
+    let level = if *unreadable > 0 { Level::Warning } else { Level::Note };
+    (!told.is_empty()).then(|| finding("transcripts", level, format!("of {files} read: {}", told.join("; "))))
+}
+
+fn count_of(files: u64) -> String {
+    count(files as usize, "file", "files")
+}
+
+/// The person's own prices, where there are any.
+pub(super) fn prices(facts: &Facts) -> Vec<Finding> {
+    match &facts.prices {
+        Ok(()) => Vec::new(),
+        Err(why) => {
+            let found = format!("{why}; the prices of this version hold");
+            vec![finding("prices", Level::Warning, found).fix(format!("{} analytics reprice", facts.codepiper))]
+        }
+    }
 }
 
 fn not_answering(facts: &Facts) -> Finding {

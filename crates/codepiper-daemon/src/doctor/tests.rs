@@ -72,6 +72,7 @@ fn healthy() -> Facts {
             session_folders: Some(vec![id("a1b2c3d4")]),
             sessions_folder: "/h/.codepiper/sessions".into(),
         },
+        prices: Ok(()),
         answers: Answers { health: Ok(serde_json::from_value(health).unwrap()), providers: Ok(all) },
     }
 }
@@ -493,4 +494,34 @@ fn sizes_are_said_as_people_say_them() {
     check((1 << 30) - 1, "1023 MiB");
     check(3 << 29, "1.5 GiB");
     check(75 << 30, "75 GiB");
+}
+
+#[test]
+fn what_agents_wrote_and_we_did_not_understand_is_told() {
+    let read = |change: fn(&mut codepiper_api::service::Transcripts)| {
+        move |facts: &mut Facts| {
+            let health = facts.answers.health.as_mut().unwrap();
+            (health.transcripts.files, health.transcripts.lines) = (3, 100);
+            change(&mut health.transcripts);
+        }
+    };
+    check(read(|_| {}), "");
+    check(
+        read(|read| {
+            read.broken = 2;
+            read.unknown.insert("new-kind".into(), 7);
+            read.read_again = 1;
+        }),
+        "transcripts note: of 3 read: 2 of 100 lines are no records; kinds of records this version does not know: \
+         new-kind (7); 1 file changed other than by growing, and read again",
+    );
+    check(
+        read(|read| read.unreadable = 2),
+        "transcripts warning: of 3 read: 2 files cannot be read; the log says why",
+    );
+    check(
+        |facts| facts.prices = Err("/h/prices.toml: entry 1: no `models`".into()),
+        "prices warning: /h/prices.toml: entry 1: no `models`; the prices of this version hold → \
+         codepiper analytics reprice",
+    );
 }

@@ -18,11 +18,7 @@ use codepiper_store::conversations::{self, Filter, Page, StoredConversation, Sto
 use codepiper_store::{Connection, Result as Stored};
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::Instant;
-
-/// Between two looks while somebody waits for an entry. Transcripts are read when they change, some times a second at
-/// most, and a look is one step in an index.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+use tokio::time::{Instant, timeout_at};
 
 pub(super) async fn list(
     State(http): State<Http>,
@@ -120,7 +116,9 @@ async fn page(
     };
     let wanted = Page { conversations: Vec::new(), whose, before: query.before, after: query.after, limit };
     let until = Instant::now() + Duration::from_secs(wait.into());
+    let mut grown = http.app.knowledge.grown();
     loop {
+        grown.mark_unchanged();
         let (of, wanted) = (of.clone(), wanted.clone());
         let (found, entries, has_more) = read(http, move |connection| {
             let ids = of(connection)?;
@@ -130,14 +128,14 @@ async fn page(
             Ok((found, entries, has_more))
         })
         .await?;
-        if !entries.is_empty() || Instant::now() >= until {
+        let is_over = !entries.is_empty() || timeout_at(until, grown.changed()).await.is_err();
+        if is_over {
             return Ok(Json(EntryPage {
                 conversations: found.into_iter().map(view).collect(),
                 entries: entries.into_iter().map(entry).collect(),
                 has_more,
             }));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

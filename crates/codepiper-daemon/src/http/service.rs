@@ -2,12 +2,12 @@
 
 use super::Http;
 use super::error::{Answer, Body};
-use crate::settings;
+use crate::{knowledge, settings};
 use axum::Json;
 use axum::extract::State;
 use codepiper_api::Refusal;
 use codepiper_api::providers::ProviderList;
-use codepiper_api::service::{Backup, BackupRequest, Health, Version};
+use codepiper_api::service::{Backup, BackupRequest, Health, Transcripts, Version};
 use codepiper_api::settings::SettingsBody;
 use codepiper_tmux::Link;
 use serde_json::{Map, Value};
@@ -37,6 +37,10 @@ pub(super) async fn health(State(http): State<Http>) -> Json<Health> {
         socket: app.config.socket.clone(),
         database: app.config.database.clone(),
         log: app.config.log_file(),
+        transcripts: knowledge::quality(app).await.unwrap_or_else(|refusal| {
+            tracing::warn!(%refusal, "what was read is not known");
+            Transcripts::default()
+        }),
     })
 }
 

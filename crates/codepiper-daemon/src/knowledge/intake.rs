@@ -12,6 +12,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What is noted of a file that is no longer there.
+pub(super) const DELETED: &str = "deleted";
+
 /// Folders whose repository is remembered.
 const REPOS_MAX: usize = 1_000;
 
@@ -135,7 +138,7 @@ impl Intake {
     /// Notes why a file could not be read on, for `doctor`. What was read of it stays.
     pub(super) async fn note_problem(&self, source: &Source, error: &anyhow::Error) -> String {
         let is_gone = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound);
-        let problem = if is_gone { "deleted".to_owned() } else { format!("{error:#}") };
+        let problem = if is_gone { DELETED.to_owned() } else { format!("{error:#}") };
         let (name, noted) = (source.name(), problem.clone());
         let outcome = self.app.store.write(move |tx| store::note_problem(tx, &name, &noted)).await;
         if let Err(error) = outcome {

@@ -104,16 +104,19 @@ fn fresh(path: &Path, provider: &str, context: Context) -> Known {
     }
 }
 
+/// What may have become of a file, after which it is read from its beginning.
+pub(crate) const READ_AGAIN: [&str; 3] = ["replaced by another file", "cut", "written anew"];
+
 /// What became of a file that was read before; `None` when it only grew.
 fn what_happened(file: &File, facts: &Metadata, known: &Known) -> io::Result<Option<&'static str>> {
     if (known.device, known.inode) != (facts.dev(), facts.ino()) {
-        return Ok(Some("replaced by another file"));
+        return Ok(Some(READ_AGAIN[0]));
     }
     if facts.len() < known.offset {
-        return Ok(Some("cut"));
+        return Ok(Some(READ_AGAIN[1]));
     }
     let size = known.fingerprint.split_once(':').and_then(|(size, _)| size.parse().ok()).unwrap_or(0);
-    Ok((fingerprint(file, size)? != known.fingerprint).then_some("written anew"))
+    Ok((fingerprint(file, size)? != known.fingerprint).then_some(READ_AGAIN[2]))
 }
 
 /// The size and hash of a file's beginning.

@@ -87,6 +87,9 @@ pub(crate) enum View {
     Sessions,
     /// Models: the same as `tokens --by model`.
     Models,
+    /// Read the prices again (prices.toml in CodePiper's folder before those of this version), and price everything by
+    /// them.
+    Reprice,
 }
 
 /// What usage is sorted by.

@@ -8,7 +8,9 @@ use crate::output::{self, Cell, Cut, Details, Page, Style, Table, duration};
 use crate::text::{visible, width};
 use codepiper_api::Refusal;
 use codepiper_api::analytics::{Activity, Amounts, Overview, ProviderSessions, ToolUsage, Usage, UsageRow};
+use codepiper_api::knowledge::Repriced;
 use codepiper_core::calendar::days_back;
+use hyper::Method;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -28,6 +30,13 @@ pub(super) async fn run(args: &AnalyticsArgs, daemon: &Client) -> Result<(), Ref
                     .hint(format!("`codepiper analytics tokens --by {word}` sorts by it")))
             }
         },
+        View::Reprice => {
+            let done: Repriced = daemon.call(Method::POST, Route::new("/analytics/reprice"), &()).await?;
+            match args.style() {
+                AnalyticsStyle::Json => output::print_json(&done),
+                _ => output::done(&format!("{} replies cost something else now", done.changed)),
+            }
+        }
         View::Costs => usage(args, args.by.unwrap_or(By::Day), daemon).await,
         View::Tools => tools(args, daemon).await,
         View::Activity => activity(args, daemon).await,
