@@ -8,6 +8,7 @@ mod echo;
 mod flood;
 mod hooks;
 mod idle;
+mod knowledge;
 mod machine;
 mod processes;
 mod raw_tmux;
@@ -33,6 +34,7 @@ const FIGURES: &[Figure] = &[
     ("hooks", "hook events over 8 connections, each committed", hooks::run),
     ("session", "a session created, running, idle, stopped", sessions::run),
     ("echo", "a key to its echo at a viewer, alone and beside 20 busy sessions", echo::run),
+    ("import", "a gigabyte of transcripts taken in, and a line that is appended", knowledge::run),
     ("flood", "50 MB through a watched pane", flood::run),
 ];
 

@@ -1,7 +1,7 @@
 //! What the bench compares with: the least a program can do. The standard library and nothing else.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ fn main() -> io::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["post", socket] => post(socket),
         ["flood", bytes, stamps] => flood(bytes.parse().map_err(io::Error::other)?, stamps),
+        ["lines", folder] => lines(folder),
         ["wait"] => io::stdin().read(&mut [0]).map(drop),
         other => Err(io::Error::other(format!("unknown: {other:?}"))),
     }
@@ -26,6 +27,20 @@ fn post(socket: &str) -> io::Result<()> {
     stream.write_all(&(event.len() as u32).to_le_bytes())?;
     stream.write_all(&event)?;
     stream.read_exact(&mut [0])
+}
+
+/// Reads all lines of all files of a folder, and says how many.
+fn lines(folder: &str) -> io::Result<()> {
+    let mut count = 0_u64;
+    for entry in std::fs::read_dir(folder)? {
+        let mut file = io::BufReader::with_capacity(PIECE, File::open(entry?.path())?);
+        let mut line = Vec::new();
+        while file.read_until(b'\n', &mut line)? > 0 {
+            count += 1;
+            line.clear();
+        }
+    }
+    writeln!(io::stdout(), "{count}")
 }
 
 /// Prints so many bytes of lines once a key is pressed, 0 for no end, and writes down when it began and ended.
