@@ -48,7 +48,6 @@ INSERT INTO entries (conversation, uid, at, role, body, text)
            'the test of src/lib.rs number ' || n || ' failed in read_transcript_line with word' || (rowid % 1000)
     FROM work, (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4) SELECT n FROM n);
 INSERT INTO search (rowid, text) SELECT id, text FROM entries;
-ANALYZE;
 "#;
 
 #[tokio::main]

@@ -13,7 +13,6 @@ use codepiper_api::conversations::{
 };
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::calendar::Edge;
-use codepiper_core::ids::SessionId;
 use codepiper_store::conversations::{self, Filter, Page, StoredConversation, StoredEntry, Whose};
 use codepiper_store::{Connection, Result as Stored};
 use serde_json::json;
@@ -44,19 +43,13 @@ pub(super) async fn of_session(
     Query(query): Query<EntryQuery>,
 ) -> Answer<Json<EntryPage>> {
     let session = super::audit::find_session(&http, &id)?;
-    // What a session had before is not gone with the list: but an id that was never one is not found.
-    if http.sessions.find(&id).is_err() {
-        let known = session.clone();
-        let origin = read(&http, move |connection| codepiper_store::sessions::origin(connection, &known));
-        if origin.await?.is_none() {
-            return Err(http.sessions.find(&id).map(|_| ()).err().unwrap_or_else(|| gone(&session)).into());
-        }
+    let known = session.clone();
+    let origin = read(&http, move |connection| codepiper_store::sessions::origin(connection, &known)).await?;
+    if origin.is_none() {
+        // An id that was never one: the list says so in its own words.
+        http.sessions.find(&id)?;
     }
     page(&http, query, move |connection| conversations::of_session(connection, &session)).await
-}
-
-fn gone(session: &SessionId) -> Refusal {
-    Refusal::new(Fault::NotFound, format!("no session `{session}`"))
 }
 
 pub(super) async fn get(

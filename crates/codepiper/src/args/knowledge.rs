@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Times go back from now (90m, 7d, 2w) or are days and times: today, yesterday, 2026-01-31, 2026-01-31T09:00. Days begin
+Times go back from now (90m, 7d, 2w) or are days and times: today, yesterday, 2026-01-31, 2026-01-31T09:00. Days begin \
 at midnight here, or in the time zone that --tz names. Without a time it is the last 7 days.
 
-Tokens of models without a known price are counted and shown as unpriced; they are in no sum of money. Tokens that an
+Tokens of models without a known price are counted and shown as unpriced; they are in no sum of money. Tokens that an \
 agent does not write down (titles, retries, interrupted replies) are in no sum at all.
 
 Examples:
@@ -146,8 +146,8 @@ pub(crate) enum AnalyticsStyle {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The id is that of a session, or that of a conversation as the agent knows it, or its beginning: conversations outside of
-our sessions are known too. `claude-code:0198f2c1` names a conversation of that agent and no session. What
+The id is that of a session, or that of a conversation as the agent knows it, or its beginning: conversations outside of \
+our sessions are known too. `claude-code:0198f2c1` names a conversation of that agent and no session. What \
 CodePiper keeps of very long texts is their beginning.
 
 Examples:
@@ -199,8 +199,8 @@ pub(crate) enum TranscriptStyle {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-All words must be there, the last one may be unfinished. \"Words in quotes\" must stand together, -word must not be
-there, word* is a beginning; for the shell, all of it stands in quotes. Identifiers and paths are looked for as they
+All words must be there, the last one may be unfinished. \"Words in quotes\" must stand together, -word must not be \
+there, word* is a beginning; for the shell, all of it stands in quotes. Identifiers and paths are looked for as they \
 are: src/lib.rs, read_line. Accents and capitals make no difference.
 
 Examples:

@@ -166,8 +166,8 @@ const FIGURES_MIN: usize = 3;
 const KEY_ROOM: usize = 44;
 const NAME_ROOM: usize = 20;
 
-/// Rows with their sums, the rest and the total below them. Where there is little room the figures at the right go
-/// first: what has no price is always seen.
+/// Rows with their sums, the rest and the total below them. Where there is little room the details go: what has no
+/// price is always seen.
 fn usage_table(found: &Usage, by: By, view: View, page: Page) -> String {
     let by_cost = view == View::Costs;
     let sized = |amounts: &Amounts| match by_cost {
@@ -212,7 +212,8 @@ fn usage_table(found: &Usage, by: By, view: View, page: Page) -> String {
     if let Some(columns) = page.columns {
         let key = lines.iter().map(|(key, ..)| width(key)).max().unwrap_or(0).min(KEY_ROOM);
         let name = lines.iter().map(|(_, name, ..)| width(name)).max().unwrap_or(0).min(NAME_ROOM);
-        fit(&mut figures, columns.saturating_sub(key + name + 2));
+        let name = if name > 0 { name + 2 } else { 0 };
+        fit(&mut figures, columns.saturating_sub(key + name));
     }
     figures.resize(FIGURES, ("", vec![String::new(); lines.len()]));
 
@@ -240,17 +241,18 @@ fn usage_table(found: &Usage, by: By, view: View, page: Page) -> String {
     table.render(page)
 }
 
-/// Empties the last columns until the others fit.
+/// Empties columns until the others fit: the details from the right, then the bar, then the replies.
 fn fit(figures: &mut [(&'static str, Vec<String>)], room: usize) {
     let taken = |texts: &[String]| match texts.iter().map(|text| width(text)).max().unwrap_or(0) {
         0 => 0,
         columns => columns + 2,
     };
-    for last in (FIGURES_MIN..figures.len()).rev() {
+    let bar = figures.len() - 1;
+    for next in (FIGURES_MIN + 1..bar).rev().chain([bar, FIGURES_MIN]) {
         if figures.iter().map(|(_, texts)| taken(texts)).sum::<usize>() <= room {
             return;
         }
-        figures[last].1.iter_mut().for_each(String::clear);
+        figures[next].1.iter_mut().for_each(String::clear);
     }
 }
 
@@ -553,10 +555,11 @@ total    1.20M    $12.35     1,500         3
         let shown = |columns| {
             usage_table(&found(), By::Model, View::Tokens, Page { columns: Some(columns), colour: false })
         };
-        assert_eq!(shown(46), expected);
+        assert_eq!(shown(61), expected);
+        assert!(shown(62).contains('█') && !shown(62).contains("INPUT"), "{}", shown(62));
         assert!(shown(40).starts_with("MODEL   TOKENS  COST      UNPRICED\n"), "{}", shown(40));
-        assert!(!shown(99).contains('█') && shown(99).contains("HITS"), "{}", shown(99));
-        assert!(shown(120).contains('█'), "{}", shown(120));
+        assert!(shown(99).contains("WRITTEN") && !shown(99).contains("HITS"), "{}", shown(99));
+        assert!(shown(105).contains("HITS") && shown(105).contains('█'), "{}", shown(105));
     }
 
     #[test]
