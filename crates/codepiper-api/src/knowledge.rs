@@ -36,7 +36,7 @@ pub struct ImportProgress {
     pub replies: u64,
     /// Files that could not be read, and why; the first hundred.
     pub problems: Vec<ImportProblem>,
-    /// Whether everything was read and can be searched.
+    /// Whether everything was read. The search takes it in from then on.
     pub done: bool,
 }
 

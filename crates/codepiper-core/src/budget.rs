@@ -140,10 +140,10 @@ impl Limit {
             Self::Tokens { spent, of } | Self::Time { spent, of } => (spent, of),
         };
         // A limit of nothing is reached by nothing.
-        u128::from(spent).checked_mul(100).and_then(|hundred| hundred.checked_div(u128::from(of))).map_or(
-            100,
-            |percent| u64::try_from(percent).unwrap_or(u64::MAX),
-        )
+        u128::from(spent)
+            .checked_mul(100)
+            .and_then(|hundred| hundred.checked_div(u128::from(of)))
+            .map_or(100, |percent| u64::try_from(percent).unwrap_or(u64::MAX))
     }
 
     /// Which it is, for a key of its own: `cost`, `tokens`, `time`.
@@ -159,7 +159,8 @@ impl Limit {
 /// `$4.03 of $5.00`.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dollars = |money: &Money| format!("${}.{:02}", money.0 / 1_000_000_000, money.0 / 10_000_000 % 100);
+        let dollars =
+            |money: &Money| format!("${}.{:02}", money.0 / 1_000_000_000, money.0 / 10_000_000 % 100);
         let time = |seconds: &u64| match seconds {
             0..60 => format!("{seconds}s"),
             60..3_600 => format!("{}m", seconds / 60),
@@ -183,7 +184,9 @@ mod tests {
             let mut budget = Budget::default();
             let added: Result<(), String> = words.iter().try_for_each(|word| budget.add(word));
             let shown = match added {
-                Ok(()) => budget.taken(&Spent::default()).iter().map(|taken| taken.limit.to_string()).collect(),
+                Ok(()) => {
+                    budget.taken(&Spent::default()).iter().map(|taken| taken.limit.to_string()).collect()
+                }
                 Err(why) => vec![why],
             };
             assert_eq!(shown.join("; "), expected, "{words:?}");

@@ -11,8 +11,8 @@ pub mod session;
 pub mod transcript;
 pub mod usage;
 
-pub mod pricing;
 pub mod budget;
+pub mod pricing;
 
 pub mod env_set;
 

@@ -240,6 +240,10 @@ pub enum Outcome {
 /// The most text of one entry that is kept, in bytes. A person reads no more at once; the rest stays in the file.
 pub const TEXT_MAX: usize = 32 * 1024;
 
+/// The most text of what a tool gave that is kept, in bytes: what files hold and programs print is not what was said, and
+/// ten times as much.
+pub const RESULT_MAX: usize = 4 * 1024;
+
 /// The most text of one argument of a tool call that is kept, in bytes.
 pub const ARGUMENT_MAX: usize = 8 * 1024;
 

@@ -87,6 +87,12 @@ impl Knowledge {
         }
     }
 
+    /// Whether an import runs. The search waits for its end: figures come first.
+    fn is_importing(&self) -> bool {
+        let slot = self.import.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().is_some_and(|running| running.has_changed().is_ok())
+    }
+
     /// Ticks when anything was taken in.
     pub fn grown(&self) -> watch::Receiver<()> {
         self.grown.subscribe()
@@ -97,7 +103,8 @@ impl Knowledge {
 pub(crate) async fn quality(app: &App) -> Result<Transcripts, Refusal> {
     let found = app.store.read(store::quality).await;
     let found = found.map_err(|error| internal("looking at what was read", error))?;
-    let count = |is: &dyn Fn(&str) -> bool| found.problems.iter().filter(|(why, _)| is(why)).map(|(_, n)| n).sum();
+    let count =
+        |is: &dyn Fn(&str) -> bool| found.problems.iter().filter(|(why, _)| is(why)).map(|(_, n)| n).sum();
     let read_again = |why: &str| tail::READ_AGAIN.contains(&why);
     // Of a broken line there is its own number.
     let of_line = |why: &str| why.starts_with("line ");
@@ -121,13 +128,13 @@ pub(crate) fn import(app: &Arc<App>, from: Vec<ImportFrom>) -> watch::Receiver<I
     *slot = Some(progress.clone());
     let app = app.clone();
     tokio::spawn(async move {
-        if let Err(error) = import::run(app.clone(), from, &told).await {
-            tracing::warn!(%error, "an import broke off");
-            return;
+        match import::run(app.clone(), from, &told).await {
+            Ok(()) => told.send_modify(|progress| progress.done = true),
+            Err(error) => tracing::warn!(%error, "an import broke off"),
         }
+        drop(told); // from here on no import runs
         app.knowledge.grown.send_replace(());
-        let _full_means_it_runs = app.knowledge.indexing.try_send(());
-        told.send_modify(|progress| progress.done = true);
+        let _full_means_it_was_told = app.knowledge.indexing.try_send(());
     });
     progress
 }
@@ -148,7 +155,7 @@ pub async fn run(app: Arc<App>, Looks { mut asked, mut indexing }: Looks) {
             may_index |= task.look(&look).await;
             continue;
         }
-        if may_index {
+        if may_index && !task.app.knowledge.is_importing() {
             may_index = task.index().await;
             continue;
         }

@@ -6,9 +6,7 @@
 
 use crate::pane::segments;
 use anyhow::{Context, Result};
-use codepiper_core::recording::{
-    Decoded, Frame, HEADER, cut_character, decode, output_size, segment_name,
-};
+use codepiper_core::recording::{Decoded, Frame, HEADER, cut_character, decode, output_size, segment_name};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -58,10 +58,12 @@ CREATE TABLE entries (
     role         TEXT NOT NULL,              -- user, assistant, thinking, tool, system
     body         TEXT NOT NULL,              -- JSON: what it is
     text         TEXT NOT NULL,
-    UNIQUE (uid, conversation)
+    UNIQUE (conversation, uid)
 ) STRICT;
 
 CREATE INDEX entries_by_conversation ON entries (conversation, id);
+-- To count a message once over all copies of its conversation.
+CREATE INDEX entries_by_message ON entries (uid) WHERE role IN ('user', 'assistant') AND agent IS NULL;
 
 -- Identifiers and paths fall into words at their separators; a search puts them together again as phrases.
 CREATE VIRTUAL TABLE search USING fts5 (
@@ -195,7 +197,63 @@ CREATE TABLE tool_calls (
     duration_ms  INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX tool_calls_by_time ON tool_calls (at, tool, outcome, duration_ms);
+-- Of one conversation's calls, and so of one session's.
+CREATE INDEX tool_calls_by_conversation ON tool_calls (conversation, at);
+
+-- The calls of tools summed, kept by triggers as those of `usage` are. `longest_ms` only grows.
+CREATE TABLE tools_by_quarter (
+    quarter     INTEGER NOT NULL,
+    tool        TEXT NOT NULL,
+    calls       INTEGER NOT NULL,
+    ok          INTEGER NOT NULL,
+    failed      INTEGER NOT NULL,
+    refused     INTEGER NOT NULL,
+    interrupted INTEGER NOT NULL,
+    timed       INTEGER NOT NULL,            -- calls of which the duration is known
+    duration_ms INTEGER NOT NULL,            -- theirs
+    longest_ms  INTEGER,
+    PRIMARY KEY (quarter, tool)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER tool_call_added AFTER INSERT ON tool_calls WHEN new.tool IS NOT NULL BEGIN
+    INSERT INTO tools_by_quarter VALUES (new.at / 900000, new.tool, 1, new.outcome IS 'ok', new.outcome IS 'failed',
+        new.outcome IS 'refused', new.outcome IS 'interrupted', new.duration_ms IS NOT NULL,
+        coalesce(new.duration_ms, 0), new.duration_ms)
+    ON CONFLICT DO UPDATE SET calls = calls + 1, ok = ok + excluded.ok, failed = failed + excluded.failed,
+        refused = refused + excluded.refused, interrupted = interrupted + excluded.interrupted,
+        timed = timed + excluded.timed, duration_ms = duration_ms + excluded.duration_ms,
+        longest_ms = nullif(max(coalesce(longest_ms, -1), coalesce(excluded.longest_ms, -1)), -1);
+END;
+
+CREATE TRIGGER tool_call_removed AFTER DELETE ON tool_calls WHEN old.tool IS NOT NULL BEGIN
+    UPDATE tools_by_quarter SET calls = calls - 1, ok = ok - (old.outcome IS 'ok'),
+        failed = failed - (old.outcome IS 'failed'), refused = refused - (old.outcome IS 'refused'),
+        interrupted = interrupted - (old.outcome IS 'interrupted'), timed = timed - (old.duration_ms IS NOT NULL),
+        duration_ms = duration_ms - coalesce(old.duration_ms, 0)
+    WHERE quarter = old.at / 900000 AND tool = old.tool;
+    DELETE FROM tools_by_quarter WHERE quarter = old.at / 900000 AND tool = old.tool AND calls = 0;
+END;
+
+-- The result of a call, or its tool, is learned later: the call is taken out and put in again.
+CREATE TRIGGER tool_call_changed AFTER UPDATE ON tool_calls BEGIN
+    UPDATE tools_by_quarter SET calls = calls - 1, ok = ok - (old.outcome IS 'ok'),
+        failed = failed - (old.outcome IS 'failed'), refused = refused - (old.outcome IS 'refused'),
+        interrupted = interrupted - (old.outcome IS 'interrupted'), timed = timed - (old.duration_ms IS NOT NULL),
+        duration_ms = duration_ms - coalesce(old.duration_ms, 0)
+    WHERE quarter = old.at / 900000 AND tool = old.tool;
+    DELETE FROM tools_by_quarter WHERE quarter = old.at / 900000 AND tool = old.tool AND calls = 0;
+    INSERT INTO tools_by_quarter
+    SELECT new.at / 900000, new.tool, 1, new.outcome IS 'ok', new.outcome IS 'failed', new.outcome IS 'refused',
+        new.outcome IS 'interrupted', new.duration_ms IS NOT NULL, coalesce(new.duration_ms, 0), new.duration_ms
+    WHERE new.tool IS NOT NULL
+    ON CONFLICT DO UPDATE SET calls = calls + 1, ok = ok + excluded.ok, failed = failed + excluded.failed,
+        refused = refused + excluded.refused, interrupted = interrupted + excluded.interrupted,
+        timed = timed + excluded.timed, duration_ms = duration_ms + excluded.duration_ms,
+        longest_ms = nullif(max(coalesce(longest_ms, -1), coalesce(excluded.longest_ms, -1)), -1);
+END;
+
+-- Decisions over time. The log is large, and its entries are long.
+CREATE INDEX audit_decisions ON audit (at, decision) WHERE kind = 'decision';
 
 -- Messages, once each over all copies of a conversation.
 CREATE TABLE messages_by_quarter (
@@ -206,7 +264,9 @@ CREATE TABLE messages_by_quarter (
 
 CREATE TRIGGER message_added AFTER INSERT ON entries
 WHEN new.role IN ('user', 'assistant') AND new.agent IS NULL
-    AND NOT EXISTS (SELECT 1 FROM entries WHERE uid = new.uid AND id <> new.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM entries
+        WHERE uid = new.uid AND role IN ('user', 'assistant') AND agent IS NULL AND id <> new.id)
 BEGIN
     INSERT INTO messages_by_quarter
     VALUES (new.at / 900000, iif(new.role = 'user', 1, 0), iif(new.role = 'assistant', 1, 0))

@@ -375,17 +375,26 @@ pub fn tools(
     range: Quarters,
     limit: u32,
 ) -> Result<Vec<ToolUse>> {
-    let of_session = match session {
-        None => String::new(),
-        Some(session) => format!(" AND {}", one_of("conversation", &of_session(connection, session)?)),
+    let (sql, (from, to)) = match session {
+        None => (
+            "SELECT tool, sum(calls), sum(ok), sum(failed), sum(refused), sum(interrupted),
+                    1.0 * sum(duration_ms) / nullif(sum(timed), 0), max(longest_ms)
+             FROM tools_by_quarter WHERE quarter >= ?1 AND quarter < ?2
+             GROUP BY tool ORDER BY 2 DESC, 1 LIMIT ?3"
+                .to_owned(),
+            (range.from, range.to),
+        ),
+        Some(session) => (
+            format!(
+                "SELECT tool, count(*), sum(outcome IS 'ok'), sum(outcome IS 'failed'), sum(outcome IS 'refused'),
+                        sum(outcome IS 'interrupted'), avg(duration_ms), max(duration_ms)
+                 FROM tool_calls WHERE at >= ?1 AND at < ?2 AND tool IS NOT NULL AND {}
+                 GROUP BY tool ORDER BY 2 DESC, 1 LIMIT ?3",
+                one_of("conversation", &of_session(connection, session)?)
+            ),
+            range.ms(),
+        ),
     };
-    let sql = format!(
-        "SELECT tool, count(*), sum(outcome IS 'ok'), sum(outcome IS 'failed'), sum(outcome IS 'refused'),
-                sum(outcome IS 'interrupted'), avg(duration_ms), max(duration_ms)
-         FROM tool_calls WHERE at >= ?1 AND at < ?2 AND tool IS NOT NULL{of_session}
-         GROUP BY tool ORDER BY 2 DESC, 1 LIMIT ?3"
-    );
-    let (from, to) = range.ms();
     let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map((from, to, limit), |row| {
         Ok(ToolUse {
@@ -408,15 +417,23 @@ pub fn tool_calls(
     session: Option<&SessionId>,
     range: Quarters,
 ) -> Result<(u64, u64)> {
-    let of_session = match session {
-        None => String::new(),
-        Some(session) => format!(" AND {}", one_of("conversation", &of_session(connection, session)?)),
+    let (sql, (from, to)) = match session {
+        None => (
+            "SELECT coalesce(sum(calls), 0), coalesce(sum(failed), 0) FROM tools_by_quarter
+             WHERE quarter >= ?1 AND quarter < ?2"
+                .to_owned(),
+            (range.from, range.to),
+        ),
+        Some(session) => (
+            format!(
+                "SELECT count(*), coalesce(sum(outcome IS 'failed'), 0) FROM tool_calls
+                 WHERE at >= ?1 AND at < ?2 AND tool IS NOT NULL AND {}",
+                one_of("conversation", &of_session(connection, session)?)
+            ),
+            range.ms(),
+        ),
     };
-    let sql = format!(
-        "SELECT count(*), coalesce(sum(outcome IS 'failed'), 0) FROM tool_calls
-         WHERE at >= ?1 AND at < ?2 AND tool IS NOT NULL{of_session}"
-    );
-    Ok(connection.query_row(&sql, range.ms(), |row| Ok((row.get(0)?, row.get(1)?)))?)
+    Ok(connection.query_row(&sql, (from, to), |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 /// Decisions over tool calls in each piece of a range, by their word.
@@ -465,7 +482,7 @@ pub fn earliest(connection: &Connection) -> Result<Option<Timestamp>> {
         "SELECT min(at) FROM (
              SELECT min(quarter) * {QUARTER_MS} AS at FROM usage_by_model
              UNION ALL SELECT min(quarter) * {QUARTER_MS} FROM messages_by_quarter
-             UNION ALL SELECT min(at) FROM tool_calls
+             UNION ALL SELECT min(quarter) * {QUARTER_MS} FROM tools_by_quarter
              UNION ALL SELECT min(created_at) FROM sessions)"
     );
     let first: Option<i64> = connection.query_row(&sql, [], |row| row.get(0))?;

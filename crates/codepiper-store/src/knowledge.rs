@@ -13,6 +13,15 @@ use std::collections::BTreeMap;
 /// Entries put into the search in one transaction; a tool's long output takes a millisecond.
 pub const INDEX_STEP: usize = 500;
 
+/// The cache of a connection, in KiB: memory is promised small.
+pub const USUAL_CACHE: i64 = 2_000;
+
+/// Gives the writer a cache of so many KiB; what it held beyond that is given back.
+pub fn cache(tx: &Transaction<'_>, kib: i64) -> Result<()> {
+    tx.pragma_update(None, "cache_size", -kib)?;
+    Ok(tx.execute_batch("PRAGMA shrink_memory")?)
+}
+
 /// A transcript file, as far as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct File {
@@ -159,7 +168,8 @@ pub struct Quality {
 /// How well all files were read.
 pub fn quality(connection: &Connection) -> Result<Quality> {
     let mut quality = Quality::default();
-    let mut statement = connection.prepare_cached("SELECT lines, broken, unknown, problem FROM transcripts")?;
+    let mut statement =
+        connection.prepare_cached("SELECT lines, broken, unknown, problem FROM transcripts")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         quality.files += 1;
@@ -305,15 +315,7 @@ fn put_entry(tx: &Transaction<'_>, conversation: i64, entry: &Entry) -> Result<b
             "INSERT INTO entries (conversation, uid, agent, at, role, body, text)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
         )?
-        .execute((
-            conversation,
-            &entry.uid,
-            &entry.agent,
-            to_ms(at),
-            role(&entry.kind),
-            body,
-            &entry.text,
-        ))?;
+        .execute((conversation, &entry.uid, &entry.agent, to_ms(at), role(&entry.kind), body, &entry.text))?;
     Ok(added > 0)
 }
 
@@ -519,7 +521,9 @@ pub fn spent(connection: &Connection, by: &Spender) -> Result<(i64, u64, u64)> {
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     Ok(match by {
         Spender::Session(session) => connection
-            .prepare_cached(&format!("SELECT {SUMS} FROM usage_by_work WHERE session = ?1 AND session <> ''"))?
+            .prepare_cached(&format!(
+                "SELECT {SUMS} FROM usage_by_work WHERE session = ?1 AND session <> ''"
+            ))?
             .query_row([session.as_str()], read)?,
         Spender::Since(begin) => connection
             .prepare_cached(&format!("SELECT {SUMS} FROM usage_by_model WHERE quarter >= ?1"))?

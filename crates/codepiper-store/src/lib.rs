@@ -236,7 +236,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection> {
         Durability::PowerCut => "FULL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "cache_size", -2_000)?; // 2 MB a connection: memory is promised small
+    connection.pragma_update(None, "cache_size", -knowledge::USUAL_CACHE)?;
     Ok(connection)
 }
 

@@ -131,7 +131,11 @@ pub fn bin() -> PathBuf {
 /// ccusage, which is pinned and installed with the agents and counts the tokens in their transcripts without us.
 pub fn ccusage() -> PathBuf {
     let ccusage = bin().join("ccusage");
-    assert!(ccusage.exists(), "`{}` is missing: run `cargo xtask test`, which installs it", ccusage.display());
+    assert!(
+        ccusage.exists(),
+        "`{}` is missing: run `cargo xtask test`, which installs it",
+        ccusage.display()
+    );
     ccusage
 }
 

@@ -251,9 +251,8 @@ impl Route {
 
 /// `()` is no body.
 fn content_of(body: &impl Serialize) -> Result<Content, Refusal> {
-    let json = serde_json::to_vec(body).map_err(|error| {
-        Refusal::new(Fault::Internal, format!("what was to be sent is no JSON: {error}"))
-    })?;
+    let json = serde_json::to_vec(body)
+        .map_err(|error| Refusal::new(Fault::Internal, format!("what was to be sent is no JSON: {error}")))?;
     Ok(if json == b"null" { Content::Nothing } else { Content::Json(json) })
 }
 

@@ -83,7 +83,10 @@ pub(super) fn prices(facts: &Facts) -> Vec<Finding> {
         Ok(()) => Vec::new(),
         Err(why) => {
             let found = format!("{why}; the prices of this version hold");
-            vec![finding("prices", Level::Warning, found).fix(format!("{} analytics reprice", facts.codepiper))]
+            vec![
+                finding("prices", Level::Warning, found)
+                    .fix(format!("{} analytics reprice", facts.codepiper)),
+            ]
         }
     }
 }

@@ -98,8 +98,7 @@ pub(super) async fn stream(
     let handle = http.sessions.find(&id)?;
     let folder = http.app.config.session_folder(&handle.id).join("recording");
     let watch = http.app.watch.clone();
-    let mut watched =
-        Some(watch.folder(&folder).map_err(|error| internal("watching the recording", error))?);
+    let mut watched = Some(watch.folder(&folder).map_err(|error| internal("watching the recording", error))?);
     let (mut cursor, begin, first) = blocking("reading the recording", {
         let folder = folder.clone();
         move || {

@@ -8,6 +8,7 @@ use crate::app::App;
 use codepiper_api::knowledge::{ImportProblem, ImportProgress};
 use codepiper_core::provider::Provider;
 use codepiper_store::knowledge as store;
+use jiff::Timestamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,10 @@ use tokio::sync::{mpsc, watch};
 use walkdir::WalkDir;
 
 /// Pieces that are read ahead; each is about as large in memory as in its file.
-const AHEAD_MAX: usize = 3;
+const AHEAD_MAX: usize = 8;
+
+/// The store's cache while an import runs, in KiB: pages that many rows share are written once.
+const IMPORT_CACHE: i64 = 32_000;
 
 /// Problems that are told one by one.
 const PROBLEMS_MAX: usize = 100;
@@ -35,11 +39,17 @@ enum Read {
     Piece(Arc<Source>, Box<Piece>),
     Unreadable(Arc<Source>, anyhow::Error),
     /// A file was read to its end; so many bytes of it were known before.
-    Done { known: u64 },
+    Done {
+        known: u64,
+    },
 }
 
 /// Reads everything there is, and tells how far it is.
-pub(super) async fn run(app: Arc<App>, from: Vec<From>, told: &watch::Sender<ImportProgress>) -> anyhow::Result<()> {
+pub(super) async fn run(
+    app: Arc<App>,
+    from: Vec<From>,
+    told: &watch::Sender<ImportProgress>,
+) -> anyhow::Result<()> {
     let mut known: HashMap<String, store::File> = HashMap::new();
     for file in app.store.read(store::files).await? {
         known.insert(file.path.clone(), file);
@@ -59,34 +69,68 @@ pub(super) async fn run(app: Arc<App>, from: Vec<From>, told: &watch::Sender<Imp
         }
     });
     let mut intake = Intake::new(app.clone());
-    while let Some(read) = read.recv().await {
-        match read {
-            Read::Piece(source, piece) => {
-                let before = piece.begin;
-                let behind = piece.file.offset;
-                let taken = intake.take(&source, *piece).await?;
-                told.send_modify(|progress| {
-                    progress.bytes_done += behind.saturating_sub(before);
-                    progress.entries += taken.entries as u64;
-                    progress.replies += taken.replies as u64;
-                });
-            }
-            Read::Unreadable(source, error) => {
-                let why = intake.note_problem(&source, &error).await;
-                told.send_modify(|progress| {
-                    if progress.problems.len() < PROBLEMS_MAX {
-                        progress.problems.push(ImportProblem { path: source.name(), why });
-                    }
-                });
-            }
-            Read::Done { known } => told.send_modify(|progress| {
-                progress.files_done += 1;
-                progress.bytes_done += known;
-            }),
-        }
-    }
+    app.store.write(|tx| store::cache(tx, IMPORT_CACHE)).await?;
+    let taken = take_all(&app, &mut intake, &mut read, told).await;
+    app.store.write(|tx| store::cache(tx, store::USUAL_CACHE)).await?;
+    taken?;
+    drop(read); // whoever reads ahead stops
     reading.await?;
     Ok(())
+}
+
+/// Commits what was read, as much as there is at a time: fewer pages are written often.
+async fn take_all(
+    app: &App,
+    intake: &mut Intake,
+    read: &mut mpsc::Receiver<Read>,
+    told: &watch::Sender<ImportProgress>,
+) -> anyhow::Result<()> {
+    let mut some = Vec::new();
+    while read.recv_many(&mut some, AHEAD_MAX).await > 0 {
+        let (mut pieces, mut bytes, mut files) = (Vec::new(), 0, 0);
+        for read in some.drain(..) {
+            match read {
+                Read::Piece(source, piece) => {
+                    bytes += piece.file.offset.saturating_sub(piece.begin);
+                    match intake.prepare(&source, *piece) {
+                        Ok(piece) => pieces.push(piece),
+                        Err(error) => told_problem(intake, &source, &error, told).await,
+                    }
+                }
+                Read::Unreadable(source, error) => told_problem(intake, &source, &error, told).await,
+                Read::Done { known } => {
+                    bytes += known;
+                    files += 1;
+                }
+            }
+        }
+        let taken = app.store.write(move |tx| {
+            let now = Timestamp::now();
+            pieces.iter().map(|piece| store::take(tx, piece, now)).collect::<Result<Vec<_>, _>>()
+        });
+        let taken = taken.await?;
+        told.send_modify(|progress| {
+            progress.bytes_done += bytes;
+            progress.files_done += files;
+            progress.entries += taken.iter().map(|taken| taken.entries as u64).sum::<u64>();
+            progress.replies += taken.iter().map(|taken| taken.replies as u64).sum::<u64>();
+        });
+    }
+    Ok(())
+}
+
+async fn told_problem(
+    intake: &Intake,
+    source: &Source,
+    error: &anyhow::Error,
+    told: &watch::Sender<ImportProgress>,
+) {
+    let why = intake.note_problem(source, error).await;
+    told.send_modify(|progress| {
+        if progress.problems.len() < PROBLEMS_MAX {
+            progress.problems.push(ImportProblem { path: source.name(), why });
+        }
+    });
 }
 
 /// Sends a file piece by piece. `false` when nobody listens.

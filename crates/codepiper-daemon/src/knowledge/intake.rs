@@ -90,8 +90,14 @@ impl Intake {
         }
     }
 
-    /// Commits a piece with the cost of each reply and the place where it was.
+    /// Commits a piece.
     pub(super) async fn take(&mut self, source: &Source, piece: Piece) -> anyhow::Result<Taken> {
+        let piece = self.prepare(source, piece)?;
+        Ok(self.app.store.write(move |tx| store::take(tx, &piece, Timestamp::now())).await?)
+    }
+
+    /// What the store takes in: with the cost of each reply and the place where it was.
+    pub(super) fn prepare(&mut self, source: &Source, piece: Piece) -> anyhow::Result<store::Piece> {
         let prices = self.app.knowledge.prices.table();
         let mut places: Vec<Place> = Vec::new();
         let mut replies = Vec::new();
@@ -109,7 +115,7 @@ impl Intake {
         let Some(conversation) = conversation_of(source, &piece.file.context) else {
             anyhow::bail!("no line says which conversation this is");
         };
-        let piece = store::Piece {
+        Ok(store::Piece {
             file: piece.file,
             conversation,
             born_at: piece.born_at,
@@ -117,8 +123,7 @@ impl Intake {
             entries: piece.entries,
             places,
             replies,
-        };
-        Ok(self.app.store.write(move |tx| store::take(tx, &piece, Timestamp::now())).await?)
+        })
     }
 
     /// The root of the repository a folder is in. A folder that is gone has none any more.
@@ -126,7 +131,8 @@ impl Intake {
         if let Some(known) = self.repos.get(cwd) {
             return known.clone();
         }
-        let root = Path::new(cwd).ancestors().find(|folder| folder.is_absolute() && folder.join(".git").exists());
+        let root =
+            Path::new(cwd).ancestors().find(|folder| folder.is_absolute() && folder.join(".git").exists());
         let root = root.map(|root| root.to_string_lossy().into_owned());
         if self.repos.len() >= REPOS_MAX {
             self.repos.clear();
@@ -137,7 +143,8 @@ impl Intake {
 
     /// Notes why a file could not be read on, for `doctor`. What was read of it stays.
     pub(super) async fn note_problem(&self, source: &Source, error: &anyhow::Error) -> String {
-        let is_gone = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound);
+        let is_gone =
+            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound);
         let problem = if is_gone { DELETED.to_owned() } else { format!("{error:#}") };
         let (name, noted) = (source.name(), problem.clone());
         let outcome = self.app.store.write(move |tx| store::note_problem(tx, &name, &noted)).await;

@@ -105,7 +105,8 @@ async fn a_reply_belongs_to_the_older_of_two_conversations_whichever_is_read_fir
         take_all(&store, pieces).await;
         let whose = |key: &'static str| {
             store.read(move |db| {
-                let sql = "SELECT provider_id FROM usage JOIN conversations ON id = conversation WHERE key = ?1";
+                let sql =
+                    "SELECT provider_id FROM usage JOIN conversations ON id = conversation WHERE key = ?1";
                 Ok(db.query_row(sql, [key], |row| row.get::<_, String>(0))?)
             })
         };
@@ -144,8 +145,8 @@ async fn what_comes_twice_is_there_once_and_a_file_is_remembered_with_its_place(
                 [],
                 |row| row.get(0),
             )?;
-            let messages: (u64, u64) = db
-                .query_row("SELECT sum(person), sum(assistant) FROM messages_by_quarter", [], |row| {
+            let messages: (u64, u64) =
+                db.query_row("SELECT sum(person), sum(assistant) FROM messages_by_quarter", [], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
             let calls: (u64, String, u64) =
@@ -188,12 +189,15 @@ async fn the_search_takes_in_what_came_since() {
 #[tokio::test]
 async fn new_prices_change_costs_and_their_sums() {
     let (_folder, store) = store();
-    let replies: Vec<Reply> = (0..2_500).map(|n| reply(&format!("k{n:04}"), 1, (n % 2 == 0).then_some(5))).collect();
+    let replies: Vec<Reply> =
+        (0..2_500).map(|n| reply(&format!("k{n:04}"), 1, (n % 2 == 0).then_some(5))).collect();
     take_all(&store, vec![piece("a", 1, replies)]).await;
     let mut after = Some(String::new());
     let (mut steps, mut changed) = (0, 0);
     while let Some(key) = after {
-        let step = move |tx: &Transaction<'_>| reprice_some(tx, &key, &|usage| usage.key.ends_with('9').then_some(8));
+        let step = move |tx: &Transaction<'_>| {
+            reprice_some(tx, &key, &|usage| usage.key.ends_with('9').then_some(8))
+        };
         let done = store.write(step).await.unwrap();
         (after, changed) = (done.next, changed + done.changed);
         steps += 1;

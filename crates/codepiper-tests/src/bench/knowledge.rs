@@ -120,7 +120,7 @@ fn line(conversation: &str, n: usize, kind: &str, uid: &str) -> Value {
     json!({
         "type": kind, "uuid": format!("{conversation}-{n}-{uid}"), "sessionId": conversation,
         "timestamp": format!("2026-{:02}-{:02}T{:02}:{:02}:00.000Z", n % 11 + 1, n % 28 + 1, n % 24, n % 60),
-        "cwd": "/work/project", "gitBranch": "main", "version": "2.1.197", "isSidechain": false, "parentUuid": null,
+        "cwd": "/home/dev/project", "gitBranch": "main", "version": "2.1.197", "isSidechain": false, "parentUuid": null,
     })
 }
 
@@ -147,17 +147,21 @@ fn write_transcript(folder: &Path, file: usize) -> Result<u64> {
     while written < FILE_SIZE {
         let reply = format!("msg_{file}_{n}");
         let mut prompt = line(&conversation, n, "user", "p");
-        prompt["message"] = json!({ "role": "user", "content": format!("please look at src/part{n}.rs and mend it") });
+        prompt["message"] =
+            json!({ "role": "user", "content": format!("please look at src/part{n}.rs and mend it") });
         let text = json!({ "type": "text", "text": "This is what I found and what I am going to do about it. ".repeat(8) });
         let call = json!({
             "type": "tool_use", "id": format!("t{file}x{n}"), "name": "Read", "input": { "file_path": format!("src/part{n}.rs") },
         });
         let mut result = line(&conversation, n, "user", "r");
         let content = match n % 20 {
-            0 => json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo".repeat(9_000) } }]),
+            0 => {
+                json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo".repeat(9_000) } }])
+            }
             size => json!("fn part(of: &str) -> Result<usize, Error> { Ok(of.len()) }\n".repeat(size * 8)),
         };
-        let content = json!([{ "tool_use_id": format!("t{file}x{n}"), "type": "tool_result", "content": content }]);
+        let content =
+            json!([{ "tool_use_id": format!("t{file}x{n}"), "type": "tool_result", "content": content }]);
         result["message"] = json!({ "role": "user", "content": content });
         for line in [
             prompt,

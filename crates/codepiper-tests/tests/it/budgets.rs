@@ -35,7 +35,11 @@ async fn asked(lab: &Lab) -> Value {
 
 async fn budget_events(lab: &Lab, id: &str) -> Vec<Value> {
     let events = lab.events(id).await;
-    events.into_iter().filter(|event| event["type"] == "budget").map(|event| event["payload"].clone()).collect()
+    events
+        .into_iter()
+        .filter(|event| event["type"] == "budget")
+        .map(|event| event["payload"].clone())
+        .collect()
 }
 
 #[tokio::test]
@@ -60,7 +64,11 @@ async fn a_used_up_budget_makes_every_call_ask_also_in_dangerous_mode_until_it_i
     lab.wait_for_state(&id, "idle").await;
     assert!(lab.project().join("over").exists());
     let told = budget_events(&lab, &id).await;
-    assert_eq!(told.iter().map(|told| told["level"].as_str().unwrap()).collect::<Vec<_>>(), ["used-up"], "{told:?}");
+    assert_eq!(
+        told.iter().map(|told| told["level"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["used-up"],
+        "{told:?}"
+    );
     let audit = lab.ok("GET", &format!("/audit?session={id}&kind=decision"), Value::Null).await;
     assert!(audit.to_string().contains("\"budget\":\"tokens\""), "{audit}");
 

@@ -1,8 +1,8 @@
 //! The whole with the demo agent: real binary, real tmux, real SQLite, private to each test.
 
 mod approvals;
-mod database;
 mod budgets;
+mod database;
 mod doctor;
 mod env_sets;
 mod faults;
@@ -10,7 +10,7 @@ mod knowledge;
 mod policies;
 mod providers;
 mod sessions;
-mod taken_in;
 mod survival;
+mod taken_in;
 mod upkeep;
 mod workspaces;

@@ -78,10 +78,7 @@ impl Bench {
             )
             .unwrap();
         let rows = statement.query_map([], |row| {
-            Ok((
-                row.get(0)?,
-                (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?),
-            ))
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?)))
         });
         rows.unwrap().map(Result::unwrap).collect()
     }
@@ -91,9 +88,9 @@ impl Bench {
         let until = Instant::now() + Duration::from_secs(15);
         loop {
             let (served, counted) = (self.served(), self.counted());
-            let plain = counted.iter().map(|(key, count)| {
-                (key.clone(), (count.0, count.1, count.2, count.3, count.4))
-            });
+            let plain = counted
+                .iter()
+                .map(|(key, count)| (key.clone(), (count.0, count.1, count.2, count.3, count.4)));
             if plain.collect::<BTreeMap<_, _>>() == served {
                 return counted;
             }
@@ -122,7 +119,8 @@ async fn every_token_of_claude_code_is_counted_once_through_subagents_clear_comp
     let bench = Bench::claude().await;
     let lab = &bench.lab;
     let id = bench.start(json!({})).await;
-    lab.turn(&id, "USAGE: in=11 out=7 cache_read=300 cache_5m=40 cache_1h=50\nRUN: echo one\nSAY: done").await;
+    lab.turn(&id, "USAGE: in=11 out=7 cache_read=300 cache_5m=40 cache_1h=50\nRUN: echo one\nSAY: done")
+        .await;
     lab.turn(&id, "THINK: hm\nSAY: text after thought\nPAR: echo a ;; echo b").await;
     lab.turn(&id, r"AGENT: USAGE: in=1 out=2\nRUN: echo below\nSAY: from below").await;
     let first = bench.agrees().await;

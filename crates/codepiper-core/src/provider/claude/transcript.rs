@@ -7,8 +7,8 @@
 
 use crate::transcript::lenient::{Amount, Argument, Count, Flag, Lenient, List, Object, Text, read};
 use crate::transcript::{
-    Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut, fingerprint, id,
-    mending, name, object, readable,
+    Call, Context, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, add, cut, fingerprint,
+    id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
@@ -435,7 +435,7 @@ impl Reading<'_> {
         self.add(
             index,
             Kind::ToolResult { call: id(&block.tool_use_id), outcome, duration_ms, attachments },
-            text,
+            cut(Cow::Owned(text), RESULT_MAX),
         );
     }
 

@@ -32,8 +32,8 @@
 use super::super::claude::transcript::is_uuid;
 use crate::transcript::lenient::{Argument, Count, Lenient, List, Object, Present, Text, read};
 use crate::transcript::{
-    ARGUMENT_MAX, Call, Context, Entry, FileKind, Kind, Line, Outcome, Reader, TEXT_MAX, add, cut,
-    fingerprint, id, mending, name, object, readable,
+    ARGUMENT_MAX, Call, Context, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, add,
+    cut, fingerprint, id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
@@ -448,6 +448,7 @@ impl Reading<'_> {
         let outcome = told.outcome.or(known.as_ref().and_then(|known| known.outcome)).unwrap_or(failed);
         let duration_ms = known.and_then(|known| known.duration_ms).or(told.duration_ms);
         let uid = self.uid("result", &call);
+        let text = cut(Cow::Owned(text), RESULT_MAX);
         self.add(uid, Kind::ToolResult { call, outcome, duration_ms, attachments }, text);
     }
 

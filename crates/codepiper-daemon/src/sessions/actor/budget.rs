@@ -19,7 +19,8 @@ enum Whose {
 impl Actor {
     /// A call that may run asks where a budget is used up. It holds in dangerous mode too: it was set for that.
     pub(super) async fn within_budget(&mut self, call: &ToolCall, decided: Decided) -> Decided {
-        let may_run = matches!(decided.verdict, Verdict::Allow { .. } | Verdict::Nothing | Verdict::Ask { .. });
+        let may_run =
+            matches!(decided.verdict, Verdict::Allow { .. } | Verdict::Nothing | Verdict::Ask { .. });
         if !may_run || Wants::of(call) != Wants::Permission {
             return decided;
         }

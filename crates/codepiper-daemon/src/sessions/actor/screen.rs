@@ -51,7 +51,16 @@ pub(super) struct Looks {
 impl Looks {
     pub(super) fn new(screen: Screen) -> Self {
         let (last, took) = (Instant::now(), Duration::ZERO);
-        Self { screen, next: None, last, took, is_flood: false, drawn: last, said_ready: None, prompt_is_shown: false }
+        Self {
+            screen,
+            next: None,
+            last,
+            took,
+            is_flood: false,
+            drawn: last,
+            said_ready: None,
+            prompt_is_shown: false,
+        }
     }
 
     /// The agent is started again: nothing of it was seen yet.
