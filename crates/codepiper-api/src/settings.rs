@@ -70,7 +70,8 @@ pub const SETTINGS: [Setting; 9] = [
         default: || json!({}),
         rule: "must be an object with `cost` in billionths of a dollar or `tokens`; `codepiper budget today 5usd` writes it",
         holds: |value| {
-            serde_json::from_value::<Budget>(value.clone()).is_ok_and(|budget| budget.seconds.is_none())
+            serde_json::from_value::<Budget>(value.clone())
+                .is_ok_and(|budget| budget.seconds.is_none() && budget.fault().is_none())
         },
     },
     Setting {

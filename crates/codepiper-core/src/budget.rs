@@ -76,6 +76,16 @@ pub enum Limit {
 }
 
 impl Budget {
+    /// Why these limits cannot be kept; none when they can.
+    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self { cost: Some(cost), .. } if cost.0 <= 0 => Some(("cost", "must be above 0")),
+            Self { tokens: Some(0), .. } => Some(("tokens", "must be above 0")),
+            Self { seconds: Some(0), .. } => Some(("seconds", "must be above 0")),
+            _ => None,
+        }
+    }
+
     /// Whether it limits nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -159,8 +169,11 @@ impl Limit {
 /// `$4.03 of $5.00`.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dollars =
-            |money: &Money| format!("${}.{:02}", money.0 / 1_000_000_000, money.0 / 10_000_000 % 100);
+        let is_small = matches!(self, Self::Cost { of, .. } if of.0 < 1_000_000_000);
+        let dollars = |money: &Money| match is_small {
+            true => format!("${}.{:04}", money.0 / 1_000_000_000, money.0 / 100_000 % 10_000),
+            false => format!("${}.{:02}", money.0 / 1_000_000_000, money.0 / 10_000_000 % 100),
+        };
         let time = |seconds: &u64| match seconds {
             0..60 => format!("{seconds}s"),
             60..3_600 => format!("{}m", seconds / 60),
@@ -192,9 +205,9 @@ mod tests {
             assert_eq!(shown.join("; "), expected, "{words:?}");
         };
         check(&["5usd"], "$0.00 of $5.00");
-        check(&["$0.5", "2Mtokens", "90m"], "$0.00 of $0.50; 0 of 2000000 tokens; 0s of 1h 30m");
+        check(&["$0.5", "2Mtokens", "90m"], "$0.0000 of $0.5000; 0 of 2000000 tokens; 0s of 1h 30m");
         check(&["200k tokens", "2h"], "0 of 200000 tokens; 0s of 2h 00m");
-        check(&["0.000000001usd"], "$0.00 of $0.00");
+        check(&["0.000000001usd"], "$0.0000 of $0.0000");
         for bad in ["0usd", "-1usd", "usd", "1.2.3usd", "1e9usd", "99999999999usd"] {
             check(&[bad], &format!("`{bad}` is no number of dollars above 0, such as `5usd` or `0.50usd`"));
         }

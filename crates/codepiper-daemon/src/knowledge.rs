@@ -1,8 +1,8 @@
 //! Takes in what agents write down: follows the transcripts of live sessions, and whatever else it is told to look at.
 //!
-//! One task owns all of it, so a file is never read twice at a time. Others tell it where to look; a look that gets
-//! lost in a full queue is made up for by the slow one that comes anyway. The search is filled when nothing else is to
-//! be done: a person's figures come before it.
+//! One task follows the live sessions. Others tell it where to look; a look that gets lost in a full queue is made up for
+//! by the slow one that comes anyway. An import runs beside it: what both read counts once all the same. The search is
+//! filled when nothing else is to be done: a person's figures come before it.
 
 mod import;
 mod intake;

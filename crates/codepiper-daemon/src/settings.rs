@@ -66,7 +66,7 @@ pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(),
 }
 
 /// Settings that decide calls, or what of them stays on record: changes of them stand in the audit log.
-const ON_RECORD: [&str; 3] = [APPROVAL_ON_EXPIRY, AUDIT_DAYS, DEFAULT_POLICY_ACTION];
+const ON_RECORD: [&str; 4] = [APPROVAL_ON_EXPIRY, AUDIT_DAYS, DAILY_BUDGET, DEFAULT_POLICY_ACTION];
 
 fn record(tx: &Transaction<'_>, name: &str, value: &Value) -> codepiper_store::Result<()> {
     let before = settings::get(tx, name)?

@@ -216,10 +216,10 @@ pub fn take(tx: &Transaction<'_>, piece: &Piece, now: jiff::Timestamp) -> Result
     Ok(taken)
 }
 
-/// Notes what became of a file, without anything read from it.
-pub fn note_problem(tx: &Transaction<'_>, path: &str, problem: &str) -> Result<()> {
-    tx.prepare_cached("UPDATE transcripts SET problem = ?2 WHERE path = ?1")?.execute((path, problem))?;
-    Ok(())
+/// Notes what became of a file, without anything read from it. Whether that is news.
+pub fn note_problem(tx: &Transaction<'_>, path: &str, problem: &str) -> Result<bool> {
+    let sql = "UPDATE transcripts SET problem = ?2 WHERE path = ?1 AND problem IS NOT ?2";
+    Ok(tx.prepare_cached(sql)?.execute((path, problem))? > 0)
 }
 
 fn put_file(tx: &Transaction<'_>, file: &File, conversation: i64, now: jiff::Timestamp) -> Result<()> {

@@ -82,11 +82,9 @@ pub(super) fn prices(facts: &Facts) -> Vec<Finding> {
     match &facts.prices {
         Ok(()) => Vec::new(),
         Err(why) => {
-            let found = format!("{why}; the prices of this version hold");
-            vec![
-                finding("prices", Level::Warning, found)
-                    .fix(format!("{} analytics reprice", facts.codepiper)),
-            ]
+            let reprice = format!("{} analytics reprice", facts.codepiper);
+            let found = format!("{why}; the prices of before hold: mend the file, then `{reprice}` takes it");
+            vec![finding("prices", Level::Warning, found)]
         }
     }
 }

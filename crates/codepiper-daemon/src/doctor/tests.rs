@@ -521,7 +521,7 @@ fn what_agents_wrote_and_we_did_not_understand_is_told() {
     );
     check(
         |facts| facts.prices = Err("/h/prices.toml: entry 1: no `models`".into()),
-        "prices warning: /h/prices.toml: entry 1: no `models`; the prices of this version hold → \
-         codepiper analytics reprice",
+        "prices warning: /h/prices.toml: entry 1: no `models`; the prices of before hold: mend the file, then \
+         `codepiper analytics reprice` takes it",
     );
 }

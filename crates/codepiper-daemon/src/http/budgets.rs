@@ -23,6 +23,7 @@ pub(super) async fn put_of_session(
     Body(budget): Body<Budget>,
 ) -> Answer<Json<BudgetView>> {
     let handle = http.sessions.find(&id)?;
+    check(&budget)?;
     handle.ask(|reply| Command::Budget { budget, reply }).await?;
     of_session(State(http), Path(handle.id.to_string())).await
 }
@@ -36,10 +37,15 @@ pub(super) async fn put_of_day(
     State(http): State<Http>,
     Body(budget): Body<Budget>,
 ) -> Answer<Json<BudgetView>> {
+    check(&budget)?;
     if budget.seconds.is_some() {
         return Err(Refusal::field("seconds", "is no limit of a day: give it to sessions").into());
     }
     let wanted = Map::from_iter([(settings::DAILY_BUDGET.to_owned(), json!(budget))]);
     settings::change(&http.app, &wanted).await?;
     of_day(State(http)).await
+}
+
+fn check(budget: &Budget) -> Result<(), Refusal> {
+    budget.fault().map_or(Ok(()), |(field, why)| Err(Refusal::field(field, why)))
 }

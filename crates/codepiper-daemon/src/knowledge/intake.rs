@@ -148,8 +148,12 @@ impl Intake {
         let problem = if is_gone { DELETED.to_owned() } else { format!("{error:#}") };
         let (name, noted) = (source.name(), problem.clone());
         let outcome = self.app.store.write(move |tx| store::note_problem(tx, &name, &noted)).await;
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "the problem of a transcript is not noted");
+        match outcome {
+            Ok(true) if !is_gone => {
+                tracing::warn!(transcript = %source.path.display(), problem, "a transcript cannot be read on");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the problem of a transcript is not noted"),
         }
         problem
     }

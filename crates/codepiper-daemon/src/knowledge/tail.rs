@@ -204,7 +204,10 @@ impl Piece {
 
     fn count_broken(&mut self, why: &str) {
         self.file.found.broken += 1;
-        self.file.found.problem = Some(format!("line {}: {why}", self.file.found.lines));
+        let what_happened = self.file.found.problem.as_deref();
+        if !what_happened.is_some_and(|what| READ_AGAIN.contains(&what)) {
+            self.file.found.problem = Some(format!("line {}: {why}", self.file.found.lines));
+        }
     }
 
     /// The time of what was said last, else of the file's making.

@@ -79,6 +79,13 @@ impl Handle {
 
     /// The narrowest rule that decides a call like this one. It is made of what is stored, so no secret gets into it.
     pub fn rule_for(&self, asked: &Asked, asked_digest: &str) -> Result<Rule, Refusal> {
+        if asked.for_budget {
+            return Err(Refusal::field(
+                "reach",
+                "must be `once`: a budget is used up, and asks with every call",
+            )
+            .hint(format!("`codepiper budget {} 10usd` sets another one", self.id)));
+        }
         if digest(&asked.tool, &asked.args) != asked_digest {
             // Masked or cut, it would be the rule of another call.
             return Err(Refusal::field(

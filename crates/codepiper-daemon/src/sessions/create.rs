@@ -204,6 +204,9 @@ impl Sessions {
             Conversation::Resume { .. } => ("resume", None),
             Conversation::Fork { parent, .. } => ("fork", Some(parent.clone())),
         };
+        if let Some((field, why)) = request.budget.fault() {
+            return Err(Refusal::field("budget", format_args!("`{field}` {why}")));
+        }
         let launch = LaunchRecord {
             args: request.args.clone(),
             billing_mode: request.billing_mode.unwrap_or_default(),

@@ -60,6 +60,10 @@ async fn a_used_up_budget_makes_every_call_ask_also_in_dangerous_mode_until_it_i
     let why = open["why"].as_str().unwrap();
     assert!(why.starts_with("CodePiper: the budget of this session is used up: "), "{why}");
     assert!(!lab.project().join("over").exists());
+    let answer = json!({ "decision": "allow", "reach": "always" });
+    let path = format!("/approvals/{}/answer", open["id"].as_str().unwrap());
+    let (status, refused) = lab.ask("POST", &path, answer).await;
+    assert_eq!(status, 400, "a rule would not help: {refused}");
     lab.cli(["approvals", "allow", open["id"].as_str().unwrap()]);
     lab.wait_for_state(&id, "idle").await;
     assert!(lab.project().join("over").exists());
@@ -117,6 +121,9 @@ async fn a_wrong_limit_is_refused_with_the_way_out() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(expected), "{said}");
     }
+    let (status, refused) =
+        lab.ask("PUT", &format!("/sessions/{id}/budget"), json!({ "cost": -5, "tokens": 0 })).await;
+    assert_eq!((status, refused["field"].as_str()), (400, Some("cost")), "{refused}");
     let output = lab.run(["budget", "today", "5h"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("is no limit of a day"), "{output:?}");
 }

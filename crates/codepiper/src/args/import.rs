@@ -18,10 +18,10 @@ pub(crate) struct ImportArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) provider: Option<String>,
     /// Where Claude Code keeps its files; else $CLAUDE_CONFIG_DIR, else ~/.claude.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "CLAUDE_CONFIG_DIR", hide_env = true)]
     pub(crate) claude_config_dir: Option<PathBuf>,
     /// Where Codex keeps its files; else $CODEX_HOME, else ~/.codex.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "CODEX_HOME", hide_env = true)]
     pub(crate) codex_home: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) format: Format,

@@ -6,7 +6,6 @@ use crate::output;
 use codepiper_api::budgets::BudgetView;
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::budget::{Budget, Limit};
-use codepiper_core::pricing::Money;
 use hyper::Method;
 
 pub(super) async fn run(args: &BudgetArgs, daemon: &Client) -> Result<(), Refusal> {
@@ -26,7 +25,7 @@ pub(super) async fn run(args: &BudgetArgs, daemon: &Client) -> Result<(), Refusa
         lines.push_str(&format!("{}  {} %\n", taken.limit, taken.percent));
     }
     if lines.is_empty() {
-        let money = Limit::Cost { spent: view.spent.cost, of: Money::default() }.to_string();
+        let money = Limit::Cost { spent: view.spent.cost, of: view.spent.cost }.to_string();
         let money = money.split(" of ").next().unwrap_or_default().to_owned();
         lines.push_str(&format!("no limits; spent {money} and {} tokens\n", view.spent.tokens));
     }

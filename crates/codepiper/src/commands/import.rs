@@ -50,7 +50,14 @@ pub(super) async fn run(args: &ImportArgs, daemon: &Client) -> Result<(), Refusa
     }
     let (files, size) = (progress.files, size(progress.bytes));
     let (entries, replies) = (progress.entries, progress.replies);
-    output::done(&format!("{files} transcripts, {size}: {entries} entries and {replies} replies were new"))
+    let (files, entries) =
+        (counted(files, "transcript", "transcripts"), counted(entries, "entry", "entries"));
+    let replies = counted(replies, "reply", "replies");
+    output::done(&format!("{files}, {size}; new: {entries}, {replies}"))
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn show_bar(progress: &ImportProgress) {

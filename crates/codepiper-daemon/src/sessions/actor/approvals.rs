@@ -53,6 +53,9 @@ pub struct Asked {
     /// The priority of the policy whose rule asks. A rule that answers it for good must be stronger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
+    /// Whether a budget that is used up asks: it asks again with the next call, whatever rules say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_budget: bool,
     /// Where the agent worked, when it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
@@ -247,6 +250,7 @@ pub(super) struct Question {
     pub(super) about: String,
     pub(super) why: String,
     pub(super) priority: Option<i64>,
+    pub(super) for_budget: bool,
     pub(super) cwd: Option<PathBuf>,
 }
 
@@ -255,7 +259,7 @@ impl Actor {
     pub(super) fn prepare_question(&mut self, question: Question, expires_at: Option<Timestamp>) -> Open {
         let number = self.approvals.last_number + 1;
         let id = ApprovalId::new(self.known.row.id.clone(), number);
-        let Question { call, gate, channel, about, why, priority, cwd } = question;
+        let Question { call, gate, channel, about, why, priority, for_budget, cwd } = question;
         let args = bounded(self.masker.value(&call.args));
         let asked = Asked {
             wants: Wants::of(&call),
@@ -266,6 +270,7 @@ impl Actor {
             gate,
             why,
             priority,
+            for_budget,
             cwd,
             call: call.use_id.clone(),
             about,

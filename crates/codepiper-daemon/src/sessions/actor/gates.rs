@@ -43,6 +43,12 @@ pub(super) struct Decided {
     pub(super) priority: Option<i64>,
 }
 
+impl Decided {
+    fn is_for_budget(&self) -> bool {
+        self.by.get("budget").is_some()
+    }
+}
+
 impl Actor {
     /// Decides a call, stores all of it, and says what the hook prints.
     pub(super) async fn at_gate(
@@ -87,6 +93,7 @@ impl Actor {
                     about: waiting.about.clone(),
                     why,
                     priority: decided.priority,
+                    for_budget: decided.is_for_budget(),
                     cwd,
                 };
                 let open = self.prepare_question(question, self.expires_at().await);
@@ -163,12 +170,13 @@ impl Actor {
             self.happen_with(&happenings, &learned, batch).await?;
             return Ok(decided.verdict);
         }
-        let priority = decided.priority;
+        let (priority, for_budget) = (decided.priority, decided.is_for_budget());
         let why = match decided.verdict {
             Verdict::Ask { reason } => reason,
             _ => "the agent asks by its own rules".to_owned(),
         };
-        let opening = Question { call, gate: None, channel: Some(question), about, why, priority, cwd };
+        let opening =
+            Question { call, gate: None, channel: Some(question), about, why, priority, for_budget, cwd };
         let open = self.prepare_question(opening, None);
         for happening in &mut happenings {
             if let Happening::Asked(waiting) = happening {
