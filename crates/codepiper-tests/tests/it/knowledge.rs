@@ -162,7 +162,7 @@ async fn usage_is_sorted_and_filtered_by_anything() {
 async fn a_conversation_is_read_in_pages_and_waited_for() {
     let lab = Lab::start().await;
     let id = lab.demo().await;
-    let database = fill(&lab, &id);
+    let _database = fill(&lab, &id);
     let check = async |path: String, expected: &[i64], more: bool| {
         let found = get(&lab, &path).await;
         let ids: Vec<i64> =
@@ -205,21 +205,23 @@ async fn a_conversation_is_read_in_pages_and_waited_for() {
     // One that waits gets the next entry when it is there, not when its time is over.
     let begun = Instant::now();
     let waiting = async { get(&lab, &of("after=4&wait=50")).await };
-    let writing = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let sql =
-            "INSERT INTO entries VALUES (5, 1, 'u5', NULL, 1000, 'user', '{\"kind\":\"user\"}', 'next')";
-        database.execute_batch(sql).unwrap();
-    };
-    let (found, ()) = tokio::join!(waiting, writing);
-    assert_eq!(found["entries"][0]["text"], "next");
+    let (found, ()) = tokio::join!(waiting, lab.turn(&id, "SAY: next"));
+    assert_eq!(found["entries"][0]["text"], "SAY: next");
     assert!(begun.elapsed() < Duration::from_secs(30), "waited for {:?}", begun.elapsed());
-    check(of("after=5&wait=1"), &[], false).await;
+    let last = loop {
+        let page = get(&lab, &of("limit=1")).await;
+        if page["entries"][0]["text"] == "next" {
+            break page["entries"][0]["id"].as_i64().unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "the answer is not there: {page}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    check(of(&format!("after={last}&wait=1")), &[], false).await;
 
     // A session that has left the list still has its conversation.
     lab.cli(["kill", &id]);
     lab.cli(["rm", &id]);
-    check(of("limit=1"), &[5], true).await;
+    check(of("limit=1"), &[last], true).await;
 }
 
 #[tokio::test]
