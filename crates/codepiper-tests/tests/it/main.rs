@@ -2,6 +2,7 @@
 
 mod approvals;
 mod budgets;
+mod crashes;
 mod database;
 mod doctor;
 mod env_sets;
@@ -11,6 +12,5 @@ mod policies;
 mod providers;
 mod sessions;
 mod survival;
-mod taken_in;
 mod upkeep;
 mod workspaces;
