@@ -6,6 +6,7 @@ use crate::knowledge::Knowledge;
 use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::watch::Watch;
+use codepiper_core::budget::Budget;
 use codepiper_store::Store;
 use codepiper_tmux::Tmux;
 use std::sync::atomic::AtomicBool;
@@ -30,6 +31,8 @@ pub struct App {
     pub policies: Policies,
     /// What agents wrote down.
     pub knowledge: Knowledge,
+    /// What all sessions may take in a day. Kept here because every tool call asks for it.
+    pub daily_budget: watch::Sender<Budget>,
     /// Ticks when the audit log has grown.
     pub audited: watch::Sender<()>,
     /// The daemon ends: connections are cut by us.

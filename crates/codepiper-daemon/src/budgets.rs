@@ -18,11 +18,17 @@ pub(crate) async fn of_session(app: &App, known: &Known) -> Result<Spent, Refusa
 
 /// The day's budget and what was taken of it; none where there is no budget. A day begins at midnight here.
 pub(crate) async fn today(app: &App) -> Result<Option<(Budget, Spent)>, Refusal> {
-    let budget: Budget = serde_json::from_value(settings::get(app, DAILY_BUDGET).await).unwrap_or_default();
+    let budget = *app.daily_budget.borrow();
     if budget.is_empty() {
         return Ok(None);
     }
     spent_today(app).await.map(|spent| Some((budget, spent)))
+}
+
+/// Takes the day's budget into force as it is set.
+pub(crate) async fn keep_daily(app: &App) {
+    let budget = serde_json::from_value(settings::get(app, DAILY_BUDGET).await).unwrap_or_default();
+    app.daily_budget.send_replace(budget);
 }
 
 /// What all took since midnight.

@@ -1,6 +1,7 @@
 //! The daemon from start to end: lock, store, tmux, sessions, socket; and back.
 
 use crate::app::App;
+use crate::budgets;
 use crate::bus::Bus;
 use crate::caller::Peer;
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::sessions::Sessions;
 use crate::settings;
 use crate::watch::Watch;
 use anyhow::{Context, Result, bail};
+use codepiper_core::budget::Budget;
 use codepiper_store::{Durability, Store};
 use codepiper_tmux::Tmux;
 use hyper::server::conn::http1;
@@ -74,10 +76,12 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         store,
         config,
         knowledge,
+        daily_budget: watch::Sender::new(Budget::default()),
         audited: watch::Sender::new(()),
         is_ending: AtomicBool::new(false),
         started,
     });
+    budgets::keep_daily(&app).await;
     let learning = tokio::spawn(knowledge::run(app.clone(), looks));
     let sessions = Sessions::new(app.clone());
     let adopted = sessions.adopt().await?;

@@ -1,6 +1,7 @@
 //! The daemon's settings as they are kept: read one by one where they are obeyed, changed together or not at all.
 
 use crate::app::App;
+use crate::budgets;
 use crate::sessions::internal;
 pub(crate) use codepiper_api::settings::{
     APPROVAL_ON_EXPIRY, APPROVAL_SECONDS, AUDIT_DAYS, DAILY_BUDGET, DEFAULT_POLICY_ACTION,
@@ -59,6 +60,7 @@ pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(),
         .await
         .map_err(|error| internal("storing the settings", error))?;
     app.audited.send_replace(());
+    budgets::keep_daily(app).await;
     if changes_fallback {
         app.policies.reload(&app.store).await?;
     }
