@@ -495,16 +495,6 @@ pub fn index_some(tx: &Transaction<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// The transcripts that belong to a session's conversations.
-pub fn of_session(connection: &Connection, session: &SessionId) -> Result<Vec<String>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT path FROM transcripts JOIN conversations ON conversations.id = transcripts.conversation
-         WHERE session = ?1",
-    )?;
-    let paths = statement.query_map([session.as_str()], |row| row.get(0))?;
-    Ok(paths.collect::<rusqlite::Result<_>>()?)
-}
-
 /// Whose spending is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spender {

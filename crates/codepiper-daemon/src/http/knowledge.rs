@@ -44,11 +44,18 @@ fn line(progress: &ImportProgress) -> Bytes {
 
 /// Where the agents keep their conversations.
 fn folders(http: &Http, request: &ImportRequest) -> Result<Vec<ImportFrom>, Refusal> {
+    if let Some(provider) = &request.provider {
+        http.app.providers.find(provider)?;
+    }
     for (name, folder) in
         [("claudeConfigDir", &request.claude_config_dir), ("codexHome", &request.codex_home)]
     {
         if let Some(folder) = folder.as_ref().filter(|folder| !Path::new(folder).is_absolute()) {
             return Err(Refusal::field(name, format_args!("`{folder}` is not an absolute path")));
+        }
+        if let Some(folder) = folder.as_ref().filter(|folder| !Path::new(folder).is_dir()) {
+            return Err(Refusal::field(name, format_args!("`{folder}` is no folder"))
+                .hint("leave it out to look where the agent keeps its files by itself"));
         }
     }
     let variable = |name: &str| {

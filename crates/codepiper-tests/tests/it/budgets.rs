@@ -125,5 +125,5 @@ async fn a_wrong_limit_is_refused_with_the_way_out() {
         lab.ask("PUT", &format!("/sessions/{id}/budget"), json!({ "cost": -5, "tokens": 0 })).await;
     assert_eq!((status, refused["field"].as_str()), (400, Some("cost")), "{refused}");
     let output = lab.run(["budget", "today", "5h"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is no limit of a day"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a day has no limit of time"), "{output:?}");
 }

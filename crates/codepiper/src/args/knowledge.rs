@@ -164,7 +164,7 @@ pub(crate) struct TranscriptArgs {
     #[arg(short, long, conflicts_with = "output")]
     pub(crate) follow: bool,
     /// The last so many entries; else all, with --follow 20.
-    #[arg(short = 'n', long, value_name = "NUMBER")]
+    #[arg(short = 'n', long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) lines: Option<u32>,
     /// Only what this sub-agent said and did; `all` is the conversation with all of its sub-agents.
     #[arg(long, value_name = "ID|all")]

@@ -30,13 +30,7 @@ pub(super) async fn run(args: &AnalyticsArgs, daemon: &Client) -> Result<(), Ref
                     .hint(format!("`codepiper analytics tokens --by {word}` sorts by it")))
             }
         },
-        View::Reprice => {
-            let done: Repriced = daemon.call(Method::POST, Route::new("/analytics/reprice"), &()).await?;
-            match args.style() {
-                AnalyticsStyle::Json => output::print_json(&done),
-                _ => output::done(&format!("{} replies cost something else now", done.changed)),
-            }
-        }
+        View::Reprice => reprice(args, daemon).await,
         View::Costs => usage(args, args.by.unwrap_or(By::Day), daemon).await,
         View::Tools => tools(args, daemon).await,
         View::Activity => activity(args, daemon).await,
@@ -73,6 +67,35 @@ fn in_range(path: &str, args: &AnalyticsArgs) -> Result<Route, Refusal> {
     };
     let route = Route::new(path).with_some("range", range);
     with_times(route, since.as_deref(), args.until.as_deref(), args.tz.as_deref())
+}
+
+async fn reprice(args: &AnalyticsArgs, daemon: &Client) -> Result<(), Refusal> {
+    let says = [
+        ("by", args.by.is_some()),
+        ("session", args.session.is_some()),
+        ("provider", args.provider.is_some()),
+        ("model", args.model.is_some()),
+        ("workspace", args.workspace.is_some()),
+        ("days", args.days.is_some()),
+        ("since", args.since.is_some()),
+        ("until", args.until.is_some()),
+        ("tz", args.tz.is_some()),
+        ("limit", args.limit.is_some()),
+    ];
+    if let Some((name, _)) = says.into_iter().find(|(_, is_said)| *is_said) {
+        return Err(
+            Refusal::field(name, "chooses nothing here: everything is priced anew").hint("leave it out")
+        );
+    }
+    let done: Repriced = daemon.call(Method::POST, Route::new("/analytics/reprice"), &()).await?;
+    match (args.style(), done.changed) {
+        (AnalyticsStyle::Json, _) => output::print_json(&done),
+        (AnalyticsStyle::Csv, changed) => output::print(&format!("changed\n{changed}\n")),
+        (AnalyticsStyle::Table, 1) => output::done("1 reply costs something else now"),
+        (AnalyticsStyle::Table, changed) => {
+            output::done(&format!("{changed} replies cost something else now"))
+        }
+    }
 }
 
 fn no_by(args: &AnalyticsArgs, what: &str) -> Result<(), Refusal> {

@@ -13,9 +13,14 @@ pub(super) async fn run(args: &BudgetArgs, daemon: &Client) -> Result<(), Refusa
         "today" => Route::new("/budget"),
         id => Route::session(id, "/budget"),
     };
+    let limits = budget(&args.limits)?;
+    if args.id == "today" && limits.seconds.is_some() {
+        return Err(Refusal::new(Fault::Usage, "a day has no limit of time")
+            .hint("give it to a session: `codepiper budget ID 2h`"));
+    }
     let view: BudgetView = match args.limits.as_slice() {
         [] => daemon.get(route).await?,
-        limits => daemon.call(Method::PUT, route, &budget(limits)?).await?,
+        _ => daemon.call(Method::PUT, route, &limits).await?,
     };
     if args.format.json() {
         return output::print_json(&view);
