@@ -15,6 +15,7 @@ pub mod env_sets;
 pub mod error;
 pub mod events;
 pub mod knowledge;
+pub mod notifications;
 pub mod policies;
 pub mod providers;
 pub mod search;

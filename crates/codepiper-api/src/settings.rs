@@ -3,8 +3,10 @@
 //! The daemon holds whoever sets one to its rule; the command knows from here which there are.
 
 use codepiper_core::budget::Budget;
+use codepiper_core::notification::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Whether sessions go on when the daemon ends.
 pub const PRESERVE_SESSIONS: &str = "preserveSessions";
@@ -32,6 +34,24 @@ pub const FORWARD_SSH_AUTH_SOCK: &str = "forwardSshAuthSock";
 /// What all sessions together may take in a day.
 pub const DAILY_BUDGET: &str = "dailyBudget";
 
+/// Whether anything is told at all.
+pub const NOTIFICATIONS_ENABLED: &str = "notificationsEnabled";
+
+/// Which kinds are told.
+pub const NOTIFICATION_EVENT_DEFAULTS: &str = "notificationEventDefaults";
+
+/// How long a state holds before it is told, in seconds.
+pub const NOTIFICATION_DWELL_SECONDS: &str = "notificationDwellSeconds";
+
+/// How long the same kind about the same session is not told again, in seconds.
+pub const NOTIFICATION_COOLDOWN_SECONDS: &str = "notificationCooldownSeconds";
+
+/// How many days notifications stay.
+pub const NOTIFICATION_DAYS: &str = "notificationDays";
+
+/// The longest that a notification may be held back, in seconds: a day.
+const HOLD_BACK_MAX: f64 = 86_400.0;
+
 /// How many days entries of the audit log stay.
 pub const AUDIT_DAYS: &str = "auditDays";
 
@@ -42,7 +62,7 @@ const DAYS_MAX: f64 = 36_500.0;
 const HOURS_MAX: f64 = 87_600.0;
 
 /// All settings, in alphabetical order.
-pub const SETTINGS: [Setting; 9] = [
+pub const SETTINGS: [Setting; 14] = [
     Setting {
         name: APPROVAL_ON_EXPIRY,
         means: "what a question gets that nobody answered in time: the agent's own `prompt`, or `deny`",
@@ -96,6 +116,41 @@ pub const SETTINGS: [Setting; 9] = [
         holds: Value::is_boolean,
     },
     Setting {
+        name: NOTIFICATION_COOLDOWN_SECONDS,
+        means: "seconds until the same kind of notification about the same session is told again",
+        default: || json!(30),
+        rule: "must be a number of seconds from 0 to 86,400",
+        holds: is_hold_back,
+    },
+    Setting {
+        name: NOTIFICATION_DAYS,
+        means: "days that notifications stay, read or not",
+        default: || json!(30),
+        rule: "must be a number of days from 1 to 36,500",
+        holds: |value| value.as_f64().is_some_and(|days| (1.0..=DAYS_MAX).contains(&days)),
+    },
+    Setting {
+        name: NOTIFICATION_DWELL_SECONDS,
+        means: "seconds that a session must stay as it is before that is told",
+        default: || json!(3),
+        rule: "must be a number of seconds from 0 to 86,400",
+        holds: is_hold_back,
+    },
+    Setting {
+        name: NOTIFICATION_EVENT_DEFAULTS,
+        means: "kinds of notifications that are told or not; one that is not named is told",
+        default: || json!({}),
+        rule: "must be an object of kinds and true or false, as in {\"session.turn_completed\": false}",
+        holds: |value| serde_json::from_value::<BTreeMap<Kind, bool>>(value.clone()).is_ok(),
+    },
+    Setting {
+        name: NOTIFICATIONS_ENABLED,
+        means: "whether anything is told of sessions that say nothing of it themselves",
+        default: || json!(true),
+        rule: "must be true or false",
+        holds: Value::is_boolean,
+    },
+    Setting {
         name: PRESERVE_SESSIONS,
         means: "whether sessions go on when the daemon ends; false stops them with it",
         default: || json!(true),
@@ -110,6 +165,10 @@ pub const SETTINGS: [Setting; 9] = [
         holds: Value::is_boolean,
     },
 ];
+
+fn is_hold_back(value: &Value) -> bool {
+    value.as_f64().is_some_and(|seconds| (0.0..=HOLD_BACK_MAX).contains(&seconds))
+}
 
 /// A setting.
 #[derive(Debug, Clone, Copy)]

@@ -23,6 +23,9 @@ pub mod provider;
 
 pub mod policy;
 
+pub mod handler;
+pub mod notification;
+
 pub mod images;
 pub mod keys;
 pub mod masking;

@@ -177,6 +177,27 @@ pub enum Happening {
     },
 }
 
+impl Happening {
+    /// A word for it, by which the event log says what made a state.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Launched => "launched",
+            Self::Ready => "ready",
+            Self::PromptTaken => "prompt-taken",
+            Self::Working => "working",
+            Self::Asked(_) => "asked",
+            Self::Answered { .. } => "answered",
+            Self::TurnEnded => "turn-ended",
+            Self::Interrupted => "interrupted",
+            Self::TurnFailed { .. } => "turn-failed",
+            Self::Seen { .. } => "seen",
+            Self::EndRequested { .. } => "end-requested",
+            Self::Exited { requested: true, .. } => "ended-as-asked",
+            Self::Exited { requested: false, .. } => "exited",
+        }
+    }
+}
+
 /// What an agent says of itself outside its hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,6 +3,7 @@
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::knowledge::Knowledge;
+use crate::notifications::Notifications;
 use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::watch::Watch;
@@ -31,6 +32,8 @@ pub struct App {
     pub policies: Policies,
     /// What agents wrote down.
     pub knowledge: Knowledge,
+    /// Where notifications are announced.
+    pub(crate) notifications: Notifications,
     /// What all sessions may take in a day. Kept here because every tool call asks for it.
     pub daily_budget: watch::Sender<Budget>,
     /// Ticks when the audit log has grown.

@@ -115,6 +115,11 @@ impl Config {
         self.home.join("prices.toml")
     }
 
+    /// Where the user's handlers of notifications are.
+    pub fn handlers_file(&self) -> PathBuf {
+        self.home.join("handlers.toml")
+    }
+
     /// The folder of the user's own provider definitions.
     pub fn providers_folder(&self) -> PathBuf {
         self.home.join("providers")

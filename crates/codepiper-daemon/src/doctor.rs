@@ -51,6 +51,7 @@ fn judge(facts: &Facts) -> Report {
         files::files(facts),
         service::daemon(facts),
         service::prices(facts),
+        service::handlers(facts),
         agents::environment(facts),
     ];
     Report::new(findings.concat())
@@ -83,6 +84,8 @@ struct Facts {
     files: Files,
     /// Whether the person's own prices can be used.
     prices: Probed<()>,
+    /// Whether the person's own handlers can be used.
+    handlers: Probed<()>,
     answers: Answers,
 }
 

@@ -15,6 +15,7 @@ mod filters;
 mod hooks;
 mod input;
 mod knowledge;
+mod notifications;
 mod output;
 mod policies;
 mod policy_sets;
@@ -99,6 +100,7 @@ fn for_the_person() -> Router<Http> {
         .route("/workspaces/{id}", get(workspaces::get).put(workspaces::change).delete(workspaces::remove))
         .merge(about_policies())
         .merge(about_knowledge())
+        .merge(about_notifications())
         .route("/events", get(events::list_all))
         .route("/events/stream", get(events::stream))
         .route("/sessions", get(sessions::list).post(sessions::create))
@@ -143,6 +145,19 @@ fn about_knowledge() -> Router<Http> {
         .route("/conversations/{id}", get(conversations::get))
         .route("/sessions/{id}/conversation", get(conversations::of_session))
         .route("/search", get(search::find))
+}
+
+/// The inbox, what a person wants to hear, and their handlers.
+fn about_notifications() -> Router<Http> {
+    Router::new()
+        .route("/notifications", get(notifications::list))
+        .route("/notifications/counts", get(notifications::counts))
+        .route("/notifications/read", post(notifications::read_some))
+        .route("/notifications/{id}/read", post(notifications::read_one))
+        .route("/notifications/stream", get(notifications::stream))
+        .route("/notifications/handlers", get(notifications::handlers))
+        .route("/notifications/test", post(notifications::test))
+        .route("/sessions/{id}/notifications/prefs", get(notifications::prefs).put(notifications::put_prefs))
 }
 
 /// Policies and sets of them.

@@ -19,6 +19,7 @@ mod env_sets;
 mod http;
 mod knowledge;
 mod log;
+mod notifications;
 mod own_files;
 mod paths;
 mod policies;

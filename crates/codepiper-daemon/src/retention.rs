@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::policies::session_gone;
 use crate::sessions::Sessions;
 use crate::settings;
-use codepiper_store::audit;
+use codepiper_store::{audit, notifications};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,17 @@ pub(crate) async fn run(app: Arc<App>, sessions: Sessions) {
             }
         }
         drop_old_audit(&app).await;
+        drop_old_notifications(&app).await;
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn drop_old_notifications(app: &App) {
+    let days = settings::get(app, settings::NOTIFICATION_DAYS).await.as_f64().unwrap_or(30.0);
+    let keep = Duration::from_secs_f64(days.max(1.0) * 86_400.0);
+    let oldest = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+    if let Err(error) = app.store.write(move |tx| notifications::drop_before(tx, oldest)).await {
+        tracing::warn!(%error, "old notifications stay");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::http::{Http, router};
 use crate::knowledge::{self, Knowledge};
 use crate::log;
+use crate::notifications::{self, Notifications};
 use crate::policies::{self, Policies};
 use crate::providers::Providers;
 use crate::retention;
@@ -73,6 +74,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         watch: Watch::start()?,
         bus: Bus::new(),
         policies: Policies::load(&store).await?,
+        notifications: Notifications::new(config.handlers_file()),
         store,
         config,
         knowledge,
@@ -82,9 +84,12 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         started,
     });
     budgets::keep_daily(&app).await;
+    notifications::keep_rules(&app).await;
     let learning = tokio::spawn(knowledge::run(app.clone(), looks));
     let sessions = Sessions::new(app.clone());
     let adopted = sessions.adopt().await?;
+    let telling = tokio::spawn(notifications::run(app.clone(), sessions.clone()));
+    let delivering = tokio::spawn(notifications::run_deliveries(app.clone()));
     tracing::info!(?adopted, socket = %app.config.socket.display(), "ready");
     let http = Http { app: app.clone(), sessions: sessions.clone() };
     let retention = tokio::spawn(retention::run(app.clone(), sessions.clone()));
@@ -112,6 +117,8 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     retention.abort();
     keeping_rules.abort();
     learning.abort();
+    telling.abort();
+    delivering.abort();
     drop(server);
     remove_own_socket(&app.config.socket);
     app.is_ending.store(true, Ordering::Relaxed);

@@ -1,11 +1,13 @@
 //! The daemon's settings as they are kept: read one by one where they are obeyed, changed together or not at all.
 
 use crate::app::App;
-use crate::budgets;
 use crate::sessions::internal;
+use crate::{budgets, notifications};
 pub(crate) use codepiper_api::settings::{
     APPROVAL_ON_EXPIRY, APPROVAL_SECONDS, AUDIT_DAYS, DAILY_BUDGET, DEFAULT_POLICY_ACTION,
-    ENDED_SESSION_HOURS, FORWARD_SSH_AUTH_SOCK, PRESERVE_SESSIONS, RESUME_AFTER_REBOOT,
+    ENDED_SESSION_HOURS, FORWARD_SSH_AUTH_SOCK, NOTIFICATION_COOLDOWN_SECONDS, NOTIFICATION_DAYS,
+    NOTIFICATION_DWELL_SECONDS, NOTIFICATION_EVENT_DEFAULTS, NOTIFICATIONS_ENABLED, PRESERVE_SESSIONS,
+    RESUME_AFTER_REBOOT,
 };
 
 use codepiper_api::Refusal;
@@ -61,6 +63,7 @@ pub(crate) async fn change(app: &App, wanted: &Map<String, Value>) -> Result<(),
         .map_err(|error| internal("storing the settings", error))?;
     app.audited.send_replace(());
     budgets::keep_daily(app).await;
+    notifications::keep_rules(app).await;
     if changes_fallback {
         app.policies.reload(&app.store).await?;
     }

@@ -4,8 +4,9 @@
 //! The law to keep: what is not proven is not taken. Whoever can write into the folder is not the session yet: agents
 //! have the same user id, and know where their own spool is.
 
+use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,9 +16,6 @@ pub const ENDING: &str = "json";
 
 /// The ending of one that was not.
 pub const REFUSED: &str = "refused";
-
-/// Bytes of a block of SHA-256.
-const BLOCK: usize = 64;
 
 /// Where a spooled event stands among the others.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,17 +50,11 @@ pub fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-/// HMAC-SHA256 (RFC 2104) of name and body, in hexadecimal.
+/// HMAC-SHA256 of name and body, in hexadecimal.
 fn proof(secret: &str, name: &str, body: &[u8]) -> String {
-    let mut key = [0_u8; BLOCK];
-    match secret.len() {
-        0..=BLOCK => key[..secret.len()].copy_from_slice(secret.as_bytes()),
-        _ => key[..32].copy_from_slice(&Sha256::digest(secret.as_bytes())),
-    }
-    let padded = |pad: u8| Sha256::new().chain_update(key.map(|byte| byte ^ pad));
-    let inner = padded(0x36).chain_update(name).chain_update(b"\n").chain_update(body).finalize();
-    let outer = padded(0x5c).chain_update(inner).finalize();
-    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length will do");
+    [name.as_bytes(), b"\n", body].into_iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

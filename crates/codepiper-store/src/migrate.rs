@@ -10,6 +10,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0002_env_sets_and_workspaces.sql"),
     include_str!("../migrations/0003_policies_approvals_audit.sql"),
     include_str!("../migrations/0004_knowledge.sql"),
+    include_str!("../migrations/0005_notifications.sql"),
 ];
 
 /// The schema this program reads and writes.

@@ -9,6 +9,7 @@ mod env_sets;
 mod import;
 mod input;
 mod knowledge;
+mod notifications;
 mod output;
 mod policies;
 mod policy_sets;
@@ -27,6 +28,7 @@ pub(crate) use input::{KeysArgs, SendArgs, SlashArgs};
 pub(crate) use knowledge::{
     AnalyticsArgs, AnalyticsStyle, By, SearchArgs, TranscriptArgs, TranscriptStyle, View,
 };
+pub(crate) use notifications::{NotificationsArgs, NotificationsCommand};
 pub(crate) use output::{AttachArgs, LogStyle, LogsArgs, TailArgs};
 pub(crate) use policies::{
     BacktestArgs, Create, ExportStyle, PolicyArgs, PolicyCommand, Scoped, Trial, Update,
@@ -98,6 +100,8 @@ Examples:
     Interrupt(OneSession),
     /// See and answer what waits for you in any session.
     Approvals(ApprovalsArgs),
+    /// Show what wants your attention, and what is told how.
+    Notifications(NotificationsArgs),
     /// Read the log of decisions, answers and changes of policies, or check that it is whole.
     Audit(AuditArgs),
     /// Write, try out and explain rules: what agents may do without asking, and what they may not.

@@ -16,6 +16,7 @@ mod keys;
 mod kill;
 mod logs;
 mod model;
+mod notifications;
 mod policies;
 mod policy_files;
 mod policy_sets;
@@ -79,6 +80,7 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Send(args) => send::run(args, daemon).await,
         Command::Interrupt(args) => interrupt::run(args, daemon).await,
         Command::Approvals(args) => approvals::run(args, daemon).await,
+        Command::Notifications(args) => notifications::run(args, daemon).await,
         Command::Audit(args) => audit::run(args, daemon).await,
         Command::Policy(args) => policies::run(args, daemon).await,
         Command::PolicySet(args) => policy_sets::run(args, daemon).await,

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::config::Config;
 use crate::knowledge::load_prices;
+use crate::notifications::load_handlers;
 use crate::processes;
 use crate::providers::{Providers, ask_version, find_program};
 use crate::watch::Watch;
@@ -61,6 +62,7 @@ pub(super) async fn look(config: &Config, codepiper: &str, answers: impl Future<
         agents,
         files,
         prices: load_prices(&config.prices_file()).map(drop),
+        handlers: load_handlers(&config.handlers_file()).map(drop),
         answers,
     }
 }

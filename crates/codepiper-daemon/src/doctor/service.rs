@@ -89,6 +89,19 @@ pub(super) fn prices(facts: &Facts) -> Vec<Finding> {
     }
 }
 
+/// The person's own handlers of notifications, where there are any.
+pub(super) fn handlers(facts: &Facts) -> Vec<Finding> {
+    match &facts.handlers {
+        Ok(()) => Vec::new(),
+        Err(why) => {
+            let found = format!(
+                "{why}; the handlers of before hold, after a restart of the daemon none: mend the file"
+            );
+            vec![finding("handlers", Level::Warning, found)]
+        }
+    }
+}
+
 fn not_answering(facts: &Facts) -> Finding {
     let codepiper = &facts.codepiper;
     let socket = &facts.files.socket.path;

@@ -73,6 +73,7 @@ fn healthy() -> Facts {
             sessions_folder: "/h/.codepiper/sessions".into(),
         },
         prices: Ok(()),
+        handlers: Ok(()),
         answers: Answers { health: Ok(serde_json::from_value(health).unwrap()), providers: Ok(all) },
     }
 }
@@ -518,6 +519,11 @@ fn what_agents_wrote_and_we_did_not_understand_is_told() {
     check(
         read(|read| read.unreadable = 2),
         "transcripts warning: of 3 read: 2 files cannot be read; the log says why",
+    );
+    check(
+        |facts| facts.handlers = Err("/h/handlers.toml: handler `x`: needs either `run` or `post`".into()),
+        "handlers warning: /h/handlers.toml: handler `x`: needs either `run` or `post`; the handlers of before hold, \
+         after a restart of the daemon none: mend the file",
     );
     check(
         |facts| facts.prices = Err("/h/prices.toml: entry 1: no `models`".into()),

@@ -8,6 +8,7 @@ mod doctor;
 mod env_sets;
 mod faults;
 mod knowledge;
+mod notifications;
 mod policies;
 mod providers;
 mod sessions;

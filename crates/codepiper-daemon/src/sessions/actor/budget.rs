@@ -7,6 +7,7 @@ use codepiper_api::Refusal;
 use codepiper_core::budget::{Budget, NEAR_PERCENT, Taken};
 use codepiper_core::gate::{Verdict, Wants};
 use codepiper_core::hook::{Learned, ToolCall};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// Whose budget it is.
@@ -67,15 +68,16 @@ impl Actor {
     /// Says once for each limit that it is nearly, and once that it is wholly used up.
     async fn tell_budget(&mut self, whose: Whose, taken: Taken) {
         let level = if taken.percent >= 100 { "used-up" } else { "nearly-used-up" };
+        let day = match whose {
+            Whose::Session => None,
+            Whose::Day => Some(budgets::day_of(Timestamp::now())),
+        };
         let payload = json!({
-            "of": whose.word(), "what": taken.limit.name(), "taken": taken.limit.to_string(),
+            "day": day, "of": whose.word(), "what": taken.limit.name(), "taken": taken.limit.to_string(),
             "percent": taken.percent, "level": level,
         });
         let mut event = self.event("session", "budget", payload);
-        let day = match whose {
-            Whose::Session => String::new(),
-            Whose::Day => budgets::day_of(event.at),
-        };
+        let day = day.unwrap_or_default();
         let limit = taken.limit.to_string();
         let limit = limit.rsplit(" of ").next().unwrap_or_default();
         event.uid = Some(format!("{}-budget-{}{day}-{level}-{limit}", self.known.row.id, whose.word()));

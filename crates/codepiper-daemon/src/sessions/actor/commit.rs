@@ -108,7 +108,7 @@ impl Actor {
                 let standing = &self.known.row.standing;
                 let payload = json!({
                     "from": from, "state": standing.state.word(), "status": standing.state.status(),
-                    "reason": standing.reason, "detail": standing.state,
+                    "reason": standing.reason, "detail": standing.state, "cause": happening.word(),
                 });
                 let event = self.event("session", "state", payload);
                 batch.events.push(event);
