@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn a_session_is_called_by_its_name_or_its_folder() {
-        assert_eq!(label(Some("api"), "/work/shop", "a1b2c3d4"), "api");
-        assert_eq!(label(None, "/work/shop/", "a1b2c3d4"), "shop");
+        assert_eq!(label(Some("api"), "/src/shop", "a1b2c3d4"), "api");
+        assert_eq!(label(None, "/src/shop/", "a1b2c3d4"), "shop");
         assert_eq!(label(Some(""), "/", "a1b2c3d4"), "a1b2c3d4");
     }
 }
