@@ -1,7 +1,8 @@
 //! Sessions on the wire.
 
-use codepiper_core::budget::Budget;
+use codepiper_core::budget::{Budget, Spent};
 use codepiper_core::ids::SessionId;
+use codepiper_core::live::{Context, Limit};
 use codepiper_core::provider::Billing;
 use codepiper_core::session::{Exit, Status, Waiting};
 use jiff::Timestamp;
@@ -71,6 +72,31 @@ pub struct Session {
     pub runtime_dir: String,
     /// How it was launched and other facts, laid out as in the original.
     pub metadata: Value,
+    /// What it takes and has left, once something of it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveView>,
+}
+
+/// What a session takes and has left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveView {
+    /// The context window, once a model has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
+    /// What it took so far, by its transcripts; its time is not counted here.
+    pub spent: Spent,
+    /// The limits that its service told it, shortest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
+}
+
+/// The limits of a provider's service, as any of its sessions was last told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProviderLimits {
+    /// The provider.
+    pub provider: String,
+    /// Shortest first.
+    pub limits: Vec<Limit>,
 }
 
 /// `{"session": …}`
@@ -101,6 +127,9 @@ pub struct ResumeSession {
 pub struct SessionList {
     /// Oldest first.
     pub sessions: Vec<Session>,
+    /// The limits that hold now, by provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<ProviderLimits>,
 }
 
 /// Filters of `GET /sessions`.

@@ -23,6 +23,8 @@ pub mod provider;
 
 pub mod policy;
 
+pub mod live;
+
 pub mod handler;
 pub mod notification;
 

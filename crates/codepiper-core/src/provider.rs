@@ -18,6 +18,7 @@ pub use screen::{ScreenReading, read_screen};
 use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Outcome, ToolCall};
 use crate::ids::SessionId;
+use crate::live::Figures;
 use crate::session::{Activity, Happening};
 use crate::transcript::Reader;
 use jiff::Timestamp;
@@ -136,6 +137,8 @@ pub struct StatusLine {
     pub model: String,
     /// Model, context window, cost and limits, as the agent tells them.
     pub figures: Value,
+    /// The same, understood.
+    pub live: Figures,
 }
 
 /// What a transcript line tells about the live session.
@@ -145,6 +148,8 @@ pub enum Note {
     Happened(Happening),
     /// All of the turn that ended is in the transcript.
     TurnWritten,
+    /// What the agent told of itself.
+    Figures(Figures),
     /// A prompt sent in the middle of a turn was put into the agent's queue.
     PromptQueued {
         /// Its text.

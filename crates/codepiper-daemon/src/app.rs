@@ -3,6 +3,7 @@
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::knowledge::Knowledge;
+use crate::live::Live;
 use crate::notifications::Notifications;
 use crate::policies::Policies;
 use crate::providers::Providers;
@@ -30,6 +31,8 @@ pub struct App {
     pub bus: Bus,
     /// The policies in force.
     pub policies: Policies,
+    /// What agents tell of themselves.
+    pub(crate) live: Live,
     /// What agents wrote down.
     pub knowledge: Knowledge,
     /// Where notifications are announced.

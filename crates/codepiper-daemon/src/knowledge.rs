@@ -13,6 +13,7 @@ pub(crate) use import::From as ImportFrom;
 pub(crate) use prices::{load as load_prices, reprice};
 
 use crate::app::App;
+use crate::live;
 use crate::sessions::internal;
 use codepiper_api::Refusal;
 use codepiper_api::knowledge::ImportProgress;
@@ -218,6 +219,9 @@ impl Task {
                     tracing::debug!(transcript = %source.path.display(), problem, "a transcript cannot be read");
                 }
             }
+        }
+        if let (true, Some(session)) = (news, &look.session) {
+            live::count(&self.app, session).await;
         }
         if news {
             self.app.knowledge.grown.send_replace(());

@@ -18,6 +18,7 @@ mod caller;
 mod env_sets;
 mod http;
 mod knowledge;
+mod live;
 mod log;
 mod notifications;
 mod own_files;

@@ -18,10 +18,10 @@ use crate::settings;
 use codepiper_api::notifications::Notification;
 use codepiper_core::ids::SessionId;
 use codepiper_core::masking::Masker;
-use codepiper_core::notification::{Change, Draft, Timing, Watcher, Wishes, label};
+use codepiper_core::notification::{Change, Draft, Kind, Timing, Watcher, Wishes, label};
 use codepiper_store::events::{self, StoredEvent};
 use codepiper_store::notifications::{self as store, Cursor, NewNotification, StoredNotification};
-use codepiper_store::{Store, StoreError};
+use codepiper_store::{Store, StoreError, live};
 use deliver::Deliveries;
 use handlers::Handlers;
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +34,9 @@ use tokio::time::Instant;
 
 /// New notifications that a listener may lag behind before it has to read the table.
 const LAG_MAX: usize = 256;
+
+/// A reset that is longer ago is no news: the daemon was away.
+const RESET_AGE_MAX: SignedDuration = SignedDuration::from_hours(6);
 
 /// Entries of the log read at once.
 const PAGE: u32 = 500;
@@ -186,9 +189,12 @@ impl Task {
 
     async fn run(mut self, mut live: broadcast::Receiver<Arc<StoredEvent>>) {
         let mut rules = self.app.notifications.rules.subscribe();
+        let mut limits = self.app.live.limits_told();
         self.catch_up().await;
         loop {
             self.tell_due().await;
+            self.tell_resets().await;
+            let reset = self.app.live.next_reset();
             let due = self.watcher.next_due(self.app.notifications.rules().timing);
             let overdue = self.missing_since.map(|since| since + OVERTAKING_TIME_MAX);
             tokio::select! {
@@ -198,6 +204,8 @@ impl Task {
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 () = until(due) => {}
+                () = until(reset) => {}
+                told = limits.changed() => if told.is_err() { return },
                 () = tokio::time::sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
                     self.catch_up().await;
                 }
@@ -280,6 +288,34 @@ impl Task {
         }
     }
 
+    /// Tells of limits that have begun anew.
+    async fn tell_resets(&mut self) {
+        let now = Timestamp::now();
+        let wanted = self.app.notifications.rules().wishes.include(Kind::LimitReset, None);
+        let mut told = Vec::new();
+        for (provider, limit) in self.app.live.take_resets(now) {
+            let Some(resets_at) = limit.resets_at else { continue };
+            if !wanted || now.duration_since(resets_at) > RESET_AGE_MAX {
+                continue;
+            }
+            let (window, used) = (limit.window(), limit.used_percent.floor());
+            told.push(NewNotification {
+                key: format!("limit-{provider}-{}-{resets_at}", limit.minutes),
+                session: None,
+                kind: Kind::LimitReset,
+                event: None,
+                title: Kind::LimitReset.title(&provider),
+                body: format!("The limit of {window}, of which {used} % was used, has begun anew."),
+                payload: json!({ "minutes": limit.minutes, "usedPercent": limit.used_percent, "resetsAt": resets_at }),
+                created_at: now,
+                provider: Some(provider),
+            });
+        }
+        if !told.is_empty() {
+            self.store(told, Vec::new(), None).await;
+        }
+    }
+
     async fn tell(&mut self, drafts: Vec<Draft>) {
         let mut told = Vec::new();
         for draft in drafts {
@@ -350,6 +386,7 @@ impl Task {
                         store::deliver(tx, &handler, &message, now)?;
                     }
                 }
+                live::forget_limits(tx, now)?;
                 store::set_cursor(tx, cursor)?;
                 Ok((new, read))
             })

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::policies::session_gone;
 use crate::sessions::Sessions;
 use crate::settings;
-use codepiper_store::{audit, notifications};
+use codepiper_store::{audit, live, notifications};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,11 @@ async fn drop_old_notifications(app: &App) {
     let days = settings::get(app, settings::NOTIFICATION_DAYS).await.as_f64().unwrap_or(30.0);
     let keep = Duration::from_secs_f64(days.max(1.0) * 86_400.0);
     let oldest = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
-    if let Err(error) = app.store.write(move |tx| notifications::drop_before(tx, oldest)).await {
+    let dropped = app.store.write(move |tx| {
+        live::drop_removed(tx)?;
+        notifications::drop_before(tx, oldest)
+    });
+    if let Err(error) = dropped.await {
         tracing::warn!(%error, "old notifications stay");
     }
 }

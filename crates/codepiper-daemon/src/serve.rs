@@ -7,6 +7,7 @@ use crate::caller::Peer;
 use crate::config::Config;
 use crate::http::{Http, router};
 use crate::knowledge::{self, Knowledge};
+use crate::live::{self, Live};
 use crate::log;
 use crate::notifications::{self, Notifications};
 use crate::policies::{self, Policies};
@@ -74,6 +75,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
         watch: Watch::start()?,
         bus: Bus::new(),
         policies: Policies::load(&store).await?,
+        live: Live::default(),
         notifications: Notifications::new(config.handlers_file()),
         store,
         config,
@@ -88,6 +90,8 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     let learning = tokio::spawn(knowledge::run(app.clone(), looks));
     let sessions = Sessions::new(app.clone());
     let adopted = sessions.adopt().await?;
+    live::begin(&app).await;
+    let counting = tokio::spawn(live::count_all(app.clone(), sessions.list()));
     let telling = tokio::spawn(notifications::run(app.clone(), sessions.clone()));
     let delivering = tokio::spawn(notifications::run_deliveries(app.clone()));
     tracing::info!(?adopted, socket = %app.config.socket.display(), "ready");
@@ -117,6 +121,7 @@ pub async fn run(config: Config, to_terminal: bool, ready: impl FnOnce(&Running)
     retention.abort();
     keeping_rules.abort();
     learning.abort();
+    counting.abort();
     telling.abort();
     delivering.abort();
     drop(server);

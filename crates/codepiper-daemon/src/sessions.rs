@@ -26,6 +26,7 @@ use crate::env_sets::EnvSetRef;
 use codepiper_api::sessions::Session;
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::ids::{Found, SessionId, find_session};
+use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,7 +107,8 @@ impl Sessions {
 
     /// All sessions as clients see them.
     pub fn views(&self) -> Vec<Session> {
-        self.list().iter().map(|known| known.view(&self.app.config)).collect()
+        let now = Timestamp::now();
+        self.list().iter().map(|known| view(&self.app, known, now)).collect()
     }
 
     /// The session a person means by an id, a name or a unique prefix.
@@ -216,6 +218,11 @@ impl Handle {
         self.inputs.send(input(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+/// A session as clients see it.
+pub(crate) fn view(app: &App, known: &Known, now: Timestamp) -> Session {
+    Session { live: app.live.view(&known.row.id, now), ..known.view(&app.config) }
 }
 
 /// A file name nobody has used.

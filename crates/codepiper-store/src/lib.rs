@@ -11,6 +11,7 @@ pub mod conversations;
 pub mod env_sets;
 pub mod events;
 pub mod knowledge;
+pub mod live;
 pub mod notifications;
 pub mod policies;
 pub mod search;

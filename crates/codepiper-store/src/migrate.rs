@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0003_policies_approvals_audit.sql"),
     include_str!("../migrations/0004_knowledge.sql"),
     include_str!("../migrations/0005_notifications.sql"),
+    include_str!("../migrations/0006_live_figures.sql"),
 ];
 
 /// The schema this program reads and writes.

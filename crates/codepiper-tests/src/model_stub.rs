@@ -160,6 +160,15 @@ impl ModelStub {
         self.wait(|known| known.served.iter().find(|served| wanted(served)).cloned()).await
     }
 
+    /// Gives every reply from now on these headers, too.
+    pub fn set_headers(&self, headers: &[(&'static str, String)]) {
+        let read = |(name, value): &(&'static str, String)| {
+            let value = value.parse().expect("a value of a header");
+            (header::HeaderName::from_static(name), value)
+        };
+        self.record.lock().headers = headers.iter().map(read).collect();
+    }
+
     /// Told after each change of what the stub knows.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.record.changes.subscribe()
@@ -223,6 +232,8 @@ struct Known {
     violations: Vec<String>,
     /// How often a reply was refused or cut, by where the conversation stood.
     attempts: HashMap<(Option<String>, Option<String>, usize), usize>,
+    /// What every reply says beside its own.
+    headers: header::HeaderMap,
 }
 
 impl Record {
@@ -435,6 +446,7 @@ fn reply(record: &Arc<Record>, about: &str, request: Request, api: Api) -> Respo
         Api::OpenAi => openai::events(&draft, body),
     };
     let mut response = stream(record.clone(), served, frames);
+    response.headers_mut().extend(record.lock().headers.clone());
     tell_request_id(&mut response, &draft);
     response
 }

@@ -381,6 +381,36 @@ impl Details {
     }
 }
 
+/// `9,876`, `12.3k`, `4.56M`
+pub(crate) fn count(number: u64) -> String {
+    let scaled = |divisor: f64, unit: &str| {
+        let value = number as f64 / divisor;
+        if value < 9.995 {
+            format!("{value:.2}{unit}")
+        } else if value < 99.95 {
+            format!("{value:.1}{unit}")
+        } else {
+            format!("{value:.0}{unit}")
+        }
+    };
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..10_000 => format!("{},{:03}", number / 1_000, number % 1_000),
+        10_000..999_500 => scaled(1e3, "k"),
+        999_500..999_500_000 => scaled(1e6, "M"),
+        _ => scaled(1e9, "G"),
+    }
+}
+
+/// `$12.34`; what has no price is no zero.
+pub(crate) fn dollars(cost: Option<f64>) -> String {
+    match cost {
+        None => "unpriced".into(),
+        Some(cost) if cost > 0.0 && cost < 0.01 => "<$0.01".into(),
+        Some(cost) => format!("${cost:.2}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

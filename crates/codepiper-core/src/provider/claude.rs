@@ -4,6 +4,7 @@
 use super::{Conversation, Definition, Dialect, Launch, Note, Plan, StatusLine};
 use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, Outcome, ToolCall, shorten};
+use crate::live::Figures;
 use crate::session::{Activity, Happening, Need, Waiting};
 use crate::transcript::Reader;
 use jiff::Timestamp;
@@ -207,7 +208,8 @@ impl Dialect for Claude {
         let model = body.pointer("/model/id")?.as_str()?.to_owned();
         let kept = ["model", "context_window", "cost", "rate_limits", "effort", "version"];
         let figures = kept.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
-        Some(StatusLine { model, figures: Value::Object(figures.collect()) })
+        let live = Figures::of_claude_status_line(body);
+        Some(StatusLine { model, figures: Value::Object(figures.collect()), live })
     }
 
     fn transcript_folder(&self, environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

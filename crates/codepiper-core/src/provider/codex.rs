@@ -35,11 +35,13 @@
 //!   a server listens at the same path again (5 s seen).
 
 use super::{
-    Approval, ApprovalKind, ChannelMessage, Companion, Conversation, Definition, Dialect, Launch, Plan, Told,
+    Approval, ApprovalKind, ChannelMessage, Companion, Conversation, Definition, Dialect, Launch, Note, Plan,
+    Told,
     claude::{fill, shell_word},
 };
 use crate::gate::{Gate, Verdict};
 use crate::hook::{HookEvent, Learned, Outcome, ToolCall, shorten};
+use crate::live::Figures;
 use crate::session::{Activity, Happening, Need, Waiting};
 use crate::transcript::Reader;
 use jiff::Timestamp;
@@ -200,10 +202,28 @@ impl Dialect for Codex {
         Some(&rollout::Rollouts)
     }
 
+    fn read_transcript_line(&self, line: &[u8]) -> Vec<Note> {
+        // Most lines are long and of no interest here; this kind is written after each reply.
+        let is_count = line.windows(TOKEN_COUNT.len()).take(KIND_WITHIN).any(|part| part == TOKEN_COUNT);
+        let Some(line) = is_count.then(|| serde_json::from_slice::<Value>(line).ok()).flatten() else {
+            return Vec::new();
+        };
+        match (line["type"].as_str(), line["payload"]["type"].as_str()) {
+            (Some("event_msg"), Some("token_count")) => {
+                vec![Note::Figures(Figures::of_codex_token_count(&line["payload"]))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn read_channel(&self, message: &Value) -> ChannelMessage {
         read_channel(message)
     }
 }
+
+/// The kind of line that tells tokens and limits, and within how many bytes of a line its name stands.
+const TOKEN_COUNT: &[u8] = b"\"token_count\"";
+const KIND_WITHIN: usize = 300;
 
 /// The server's flags for our hooks and the trust in exactly them, beside the user's own (all of them run).
 ///

@@ -3,7 +3,7 @@
 use super::Http;
 use super::error::{Answer, Body, Query};
 use crate::policies::session_gone;
-use crate::sessions::{Command, EndKind, Handle, check_name, check_shell, check_size};
+use crate::sessions::{Command, EndKind, Handle, check_name, check_shell, check_size, view};
 use crate::worktrees;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,6 +13,7 @@ use codepiper_api::sessions::{
     SessionQuery,
 };
 use codepiper_api::{Fault, Refusal};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,7 +36,7 @@ pub(super) async fn list(
     if let Some(dir) = &query.dir {
         sessions.retain(|session| std::path::Path::new(&session.cwd).starts_with(dir));
     }
-    Ok(Json(SessionList { sessions }))
+    Ok(Json(SessionList { sessions, limits: http.app.live.limits(Timestamp::now()) }))
 }
 
 const STATUS_WORDS: [&str; 11] = [
@@ -238,7 +239,7 @@ pub(super) async fn attach(State(http): State<Http>, Path(id): Path<String>) -> 
 }
 
 fn body(http: &Http, handle: &Handle) -> Json<SessionBody> {
-    Json(SessionBody { session: handle.known().view(&http.app.config), notes: Vec::new() })
+    Json(SessionBody { session: view(&http.app, &handle.known(), Timestamp::now()), notes: Vec::new() })
 }
 
 /// The session after a launch, with what the person should know of it.

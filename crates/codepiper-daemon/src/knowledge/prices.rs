@@ -2,6 +2,7 @@
 //! everything is priced anew.
 
 use crate::app::App;
+use crate::live;
 use crate::sessions::internal;
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::pricing::PriceTable;
@@ -89,6 +90,7 @@ async fn price_all(app: &App, table: Arc<PriceTable>) -> Result<u64, Refusal> {
     let by: Value = json!(table.fingerprint());
     let noted = app.store.write(move |tx| settings::set(tx, PRICED_BY, &by)).await;
     noted.map_err(|error| internal("noting the prices", error))?;
+    live::recount(app).await;
     app.knowledge.grown.send_replace(());
     Ok(changed)
 }

@@ -6,6 +6,7 @@ use super::known::{Known, LaunchRecord, Turn};
 use super::launch::{Folder, fresh_uuid, random};
 use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
 use crate::env_sets;
+use crate::live;
 use crate::workspaces;
 use crate::worktrees;
 use codepiper_api::defaults::SIZE;
@@ -163,6 +164,7 @@ impl Sessions {
     pub async fn remove(&self, handle: &Handle) -> Result<Option<FormerWorktree>, Refusal> {
         let known = handle.known();
         handle.ask(|reply| Command::Remove { reply }).await?;
+        live::forget(&self.app, &handle.id);
         self.lock().remove(&handle.id); // its task does so too, but a moment after the answer
         let Some(worktree) = &known.launch.worktree else { return Ok(None) };
         match serde_json::from_value::<worktrees::Worktree>(worktree.clone()) {

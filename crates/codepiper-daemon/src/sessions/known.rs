@@ -202,6 +202,7 @@ impl Known {
             tmux_session: id.tmux_name(),
             runtime_dir: config.session_folder(&id).display().to_string(),
             metadata: self.metadata(),
+            live: None,
             id,
         }
     }

@@ -5,4 +5,5 @@ mod claude;
 mod codex;
 mod guard;
 mod knowledge;
+mod live;
 mod stub;

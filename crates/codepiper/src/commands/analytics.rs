@@ -4,7 +4,7 @@ use super::audit::quoted;
 use super::when::{with_times, workspace};
 use crate::args::{AnalyticsArgs, AnalyticsStyle, By, View};
 use crate::client::{Client, Route};
-use crate::output::{self, Cell, Cut, Details, Page, Style, Table, duration};
+use crate::output::{self, Cell, Cut, Details, Page, Style, Table, count, dollars, duration};
 use crate::text::{visible, width};
 use codepiper_api::Refusal;
 use codepiper_api::analytics::{Activity, Amounts, Overview, ProviderSessions, ToolUsage, Usage, UsageRow};
@@ -486,36 +486,6 @@ fn bar(value: f64, most: f64, page: Page) -> String {
     // What is there at all is seen.
     let eighths = ((value / most * (BAR * 8) as f64).round() as usize).clamp(1, BAR * 8);
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
-}
-
-/// `9,876`, `12.3k`, `4.56M`
-fn count(number: u64) -> String {
-    let scaled = |divisor: f64, unit: &str| {
-        let value = number as f64 / divisor;
-        if value < 9.995 {
-            format!("{value:.2}{unit}")
-        } else if value < 99.95 {
-            format!("{value:.1}{unit}")
-        } else {
-            format!("{value:.0}{unit}")
-        }
-    };
-    match number {
-        0..1_000 => number.to_string(),
-        1_000..10_000 => format!("{},{:03}", number / 1_000, number % 1_000),
-        10_000..999_500 => scaled(1e3, "k"),
-        999_500..999_500_000 => scaled(1e6, "M"),
-        _ => scaled(1e9, "G"),
-    }
-}
-
-/// `$12.34`; what has no price is no zero.
-fn dollars(cost: Option<f64>) -> String {
-    match cost {
-        None => "unpriced".into(),
-        Some(cost) if cost > 0.0 && cost < 0.01 => "<$0.01".into(),
-        Some(cost) => format!("${cost:.2}"),
-    }
 }
 
 fn estimate(sums: &Amounts) -> String {

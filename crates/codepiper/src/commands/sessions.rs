@@ -4,8 +4,12 @@ use super::absolute;
 use crate::args::{SessionsArgs, SessionsCommand};
 use crate::client::{Client, Route};
 use crate::output::{self, Cell, Cut, Details, Page, Style, Table, ago, short, with_tilde};
+use crate::text;
 use codepiper_api::Refusal;
-use codepiper_api::sessions::{Session, SessionBody, SessionList};
+use codepiper_api::sessions::{ProviderLimits, Session, SessionBody, SessionList};
+use codepiper_core::budget::Spent;
+use codepiper_core::live::Limit;
+use codepiper_core::pricing::Money;
 use codepiper_core::session::{Exit, Status};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,6 +17,9 @@ use jiff::tz::TimeZone;
 /// Ended sessions that a list shows unless all are asked for: what one may want to resume, without pushing
 /// what runs out of sight.
 const ENDED_SHOWN_MAX: usize = 10;
+
+/// A context as full as this will soon be compacted, in percent.
+const FULL_PERCENT: u64 = 80;
 
 pub(super) async fn run(args: SessionsArgs, daemon: &Client) -> Result<(), Refusal> {
     let json = args.format.json();
@@ -34,12 +41,21 @@ pub(super) async fn run(args: SessionsArgs, daemon: &Client) -> Result<(), Refus
         .with_some("provider", args.provider)
         .with_some("status", args.status)
         .with_some("dir", args.dir.as_deref().map(absolute).transpose()?);
-    let SessionList { sessions } = daemon.get(route).await?;
+    let SessionList { sessions, limits } = daemon.get(route).await?;
     if json {
         return output::print_json(&sessions);
     }
-    let ended_max = if args.all || filtered { usize::MAX } else { ENDED_SHOWN_MAX };
-    output::print(&list(&sessions, ended_max, Timestamp::now(), home.as_deref(), page))
+    let (ended_max, now) =
+        (if args.all || filtered { usize::MAX } else { ENDED_SHOWN_MAX }, Timestamp::now());
+    output::print(&list(&sessions, ended_max, now, home.as_deref(), page))?;
+    for ProviderLimits { provider, limits } in &limits {
+        let line = format!("{provider}: {}", limits_text(limits, now));
+        output::print(&format!(
+            "{}\n",
+            page.paint(Style::Dim, &text::clip(&line, page.columns.unwrap_or(usize::MAX)))
+        ))?;
+    }
+    Ok(())
 }
 
 /// The table and its last line.
@@ -55,6 +71,9 @@ fn list(sessions: &[Session], ended_max: usize, now: Timestamp, home: Option<&st
         ("NAME", Cut::End),
         ("PROVIDER", Cut::End),
         ("STATE", Cut::Never),
+        ("MODEL", Cut::End),
+        ("CONTEXT", Cut::Never),
+        ("COST", Cut::Never),
         ("DIRECTORY", Cut::Start),
         ("AGE", Cut::Never),
     ]);
@@ -66,12 +85,18 @@ fn list(sessions: &[Session], ended_max: usize, now: Timestamp, home: Option<&st
         }
         let style = style(session.status);
         let told = matches!(session.status, Status::NeedsInput | Status::NeedsPermission | Status::Crashed);
+        let [context, cost] = figures(session);
+        let full = session.live.as_ref().and_then(|live| live.context);
+        let full = full.is_some_and(|context| context.percent() >= FULL_PERCENT);
         table.row(
             [
                 Cell::new(session.id.as_str(), Style::Bold),
                 session.name.as_deref().unwrap_or_default().into(),
                 session.provider.as_str().into(),
                 Cell::new(&session.state, style),
+                session.model.as_deref().unwrap_or_default().into(),
+                Cell::new(context, if full { Style::Warn } else { Style::Plain }),
+                cost.as_str().into(),
                 with_tilde(&session.cwd, home).into(),
                 Cell::new(ago(session.created_at, now), Style::Dim),
             ],
@@ -83,9 +108,31 @@ fn list(sessions: &[Session], ended_max: usize, now: Timestamp, home: Option<&st
     let more =
         if left_out > 0 { format!(", {left_out} not shown (--all shows them)") } else { String::new() };
     let total = format!("{live} live, {ended} ended{more}");
-    out.push_str(&page.paint(Style::Dim, &crate::text::clip(&total, page.columns.unwrap_or(usize::MAX))));
+    out.push_str(&page.paint(Style::Dim, &text::clip(&total, page.columns.unwrap_or(usize::MAX))));
     out.push('\n');
     out
+}
+
+/// How full the context is and what it cost so far; empty where that is not known.
+fn figures(session: &Session) -> [String; 2] {
+    let Some(live) = &session.live else { return Default::default() };
+    let context = live.context.map(|context| format!("{} %", context.percent()));
+    let cost = match live.spent {
+        Spent { tokens: 0, .. } => None,
+        Spent { cost: Money(0), unpriced: 1.., .. } => Some("unpriced".into()),
+        Spent { cost, .. } => Some(output::dollars(Some(cost.0 as f64 / 1e9))),
+    };
+    [context.unwrap_or_default(), cost.unwrap_or_default()]
+}
+
+/// `5 h 42 % used, resets in 2h; 7 d 12 % used`
+fn limits_text(limits: &[Limit], now: Timestamp) -> String {
+    let text = |limit: &Limit| {
+        let resets = limit.resets_at.and_then(|at| short(at.duration_since(now)));
+        let resets = resets.map(|left| format!(", resets in {left}")).unwrap_or_default();
+        format!("{} {:.0} % used{resets}", limit.window(), limit.used_percent.floor())
+    };
+    limits.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 fn is_live(session: &Session) -> bool {
@@ -127,6 +174,28 @@ fn details(session: &Session, now: Timestamp, home: Option<&str>) -> Details {
     details.add("Exit", exit);
     details.add("Directory", path(&session.cwd));
     details.add("Model", session.model.clone());
+    if let Some(live) = &session.live {
+        details.add(
+            "Context",
+            live.context.map(|context| {
+                let (used, size) = (output::count(context.used), output::count(context.size));
+                format!("{used} of {size} tokens ({} %)", context.percent())
+            }),
+        );
+        let [_, cost] = figures(session);
+        let unpriced = live.spent.unpriced;
+        let without = if unpriced > 0 && cost != "unpriced" {
+            format!(", without {} tokens that have no price", output::count(unpriced))
+        } else {
+            String::new()
+        };
+        let tokens = output::count(live.spent.tokens);
+        details.add(
+            "Cost",
+            (!cost.is_empty()).then(|| format!("{cost} by list prices, {tokens} tokens{without}")),
+        );
+        details.add("Limits", (!live.limits.is_empty()).then(|| limits_text(&live.limits, now)));
+    }
     details.add("Terminal", format!("{} x {}", session.pty_cols, session.pty_rows));
     details.add("Process", session.pid.map(|pid| pid.to_string()));
     details.add("Created", time(session.created_at));
@@ -189,6 +258,42 @@ cccccccc        demo      crashed  /srv       3h ago
 ";
         assert_eq!(list(&sessions, 10, now(), Some("/h/me"), PAGE), expected);
         assert_eq!(list(&[], 10, now(), None, PAGE), "No sessions.\n");
+    }
+
+    #[test]
+    fn agents_that_tell_figures_get_columns_for_them() {
+        let live = |used: u64, cost: i64, unpriced: u64| {
+            json!({
+                "context": { "used": used, "size": 1_000_000 },
+                "spent": { "cost": cost, "unpriced": unpriced, "tokens": 123_456, "seconds": 0 },
+                "limits": [
+                    { "minutes": 300, "usedPercent": 42.9, "resetsAt": "2026-01-31T14:10:00Z" },
+                    { "minutes": 10_080, "usedPercent": 12.0 },
+                ],
+            })
+        };
+        let told = json!({ "name": "api", "model": "opus", "live": live(24_006, 221_555_750, 0) });
+        let sessions = [
+            session("a1b2c3d4", told),
+            session("bbbbbbbb", json!({ "model": "new", "live": live(900_000, 0, 123_456) })),
+            session("cccccccc", json!({})),
+        ];
+        let expected = "\
+ID        NAME  PROVIDER  STATE  MODEL  CONTEXT  COST      DIRECTORY  AGE
+a1b2c3d4  api   demo      idle   opus   2 %      $0.22     ~/p        3h ago
+bbbbbbbb        demo      idle   new    90 %     unpriced  ~/p        3h ago
+cccccccc        demo      idle                             ~/p        3h ago
+3 live, 0 ended
+";
+        assert_eq!(list(&sessions, 10, now(), Some("/h/me"), PAGE), expected);
+        let shown = details(&sessions[0], now(), None).render(PAGE);
+        for line in [
+            "Context       24.0k of 1.00M tokens (2 %)",
+            "Cost          $0.22 by list prices, 123k tokens",
+            "Limits        5 h 42 % used, resets in 2h; 7 d 12 % used",
+        ] {
+            assert!(shown.contains(&format!("{line}\n")), "no `{line}` in\n{shown}");
+        }
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn a_recorded_transcript_shows_interrupts_and_queued_prompts() {
         .iter()
         .filter_map(|n| match n {
             Note::PromptQueued { text } => Some(text.as_str()),
-            Note::Happened(_) | Note::TurnWritten => None,
+            Note::Happened(_) | Note::TurnWritten | Note::Figures(_) => None,
         })
         .collect();
     assert_eq!(interrupts, 6);

@@ -4,6 +4,7 @@ use super::commit::Batch;
 use super::gates::HookAnswer;
 use super::{Actor, changed};
 use crate::knowledge::Look;
+use crate::live;
 use crate::sessions::Signal;
 use crate::sessions::known::Turn;
 use crate::spool::{self, Spooled, same};
@@ -67,6 +68,7 @@ impl Actor {
     pub(super) async fn status_line(&mut self, secret: &str, body: &[u8]) -> Result<(), Refusal> {
         self.check_secret(secret)?;
         let Some(line) = self.provider.dialect().read_status_line(&parse_body(body)) else { return Ok(()) };
+        live::told(&self.app, &self.known.row.id, self.provider.id(), line.live).await;
         self.known.status_line = Some(line.figures.clone());
         let model = line.model.clone();
         if self.known.row.model.as_ref() == Some(&model) {
@@ -228,6 +230,9 @@ impl Actor {
                     self.happen_or_log(&[happening], None).await;
                 }
                 Note::TurnWritten => self.turn_to_write = None,
+                Note::Figures(figures) => {
+                    live::told(&self.app, &self.known.row.id, self.provider.id(), figures).await;
+                }
                 Note::PromptQueued { text } => self.signal(Signal::PromptQueued { text }),
             }
         }
