@@ -283,7 +283,7 @@ impl Actor {
             tool: Some(call.tool.clone()),
             decision: Some(decision.into()),
             body: json!({
-                "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
+                "args": bounded(self.masker.value(call.args.clone())), "digest": digest(&call.tool, &call.args),
                 "call": call.use_id, "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
                 "latencyUs": latency.as_micros() as u64,
             }),
@@ -304,7 +304,7 @@ impl Actor {
             tool: Some(call.tool.clone()),
             decision: Some(word.into()),
             body: json!({
-                "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
+                "args": bounded(self.masker.value(call.args.clone())), "digest": digest(&call.tool, &call.args),
                 "call": use_id, "gate": gate, "by": { "snapshot": record["decision"]["by"] },
                 "reason": record.pointer("/verdict/reason"), "agent": call.agent,
             }),

@@ -94,7 +94,7 @@ impl Actor {
             hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
         }
         let outcome = self.outcome_entry(&hook, at);
-        let payload = self.masker.value(&bounded(hook.raw));
+        let payload = self.masker.value(bounded(hook.raw));
         let mut event = self.event("hook", &hook.name, payload);
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
