@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -70,7 +69,7 @@ impl Actor {
         self.known.status_line = Some(line.figures.clone());
         let model = line.model.clone();
         if self.known.row.model.as_ref() == Some(&model) {
-            self.publish.send_replace(Arc::new(self.known.clone()));
+            self.publish.send_replace(self.known.share());
         } else {
             let event = self.event("statusline", "model", bounded(line.figures));
             let learned = Learned { model: Some(line.model), ..Learned::default() };
@@ -160,7 +159,7 @@ impl Actor {
             };
             if turn != self.known.turn {
                 self.known.turn = turn;
-                self.publish.send_replace(Arc::new(self.known.clone()));
+                self.publish.send_replace(self.known.share());
             }
             if !matches!(turn, Turn::MayBeOver { .. }) {
                 self.happen_or_log(&[Happening::Seen { activity, noted }], None).await;
