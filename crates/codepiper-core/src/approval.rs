@@ -4,6 +4,7 @@
 //! for that digest once.
 
 use crate::gate::Wants;
+use crate::hex::hex;
 use crate::hook::{ToolCall, shorten};
 use crate::ids::SessionId;
 use serde::{Deserialize, Serialize};
@@ -147,35 +148,39 @@ pub enum Reach {
 
 /// SHA-256 over tool and arguments, in hexadecimal. Equal for the same call in every event of it.
 pub fn digest(tool: &str, args: &Value) -> String {
-    let mut text = String::new();
-    canonical(&Value::from(tool), &mut text);
+    let mut text = Vec::new();
+    plain(tool, &mut text);
     canonical(args, &mut text);
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text))
 }
 
 /// JSON with sorted keys, whatever the map's own order is.
-fn canonical(value: &Value, text: &mut String) {
+fn canonical(value: &Value, text: &mut Vec<u8>) {
     match value {
         Value::Object(fields) => {
             let mut sorted: Vec<_> = fields.iter().collect();
             sorted.sort_by_key(|(name, _)| *name);
-            text.push('{');
+            text.push(b'{');
             for (name, value) in sorted {
-                text.push_str(&Value::from(name.as_str()).to_string());
+                plain(name, text);
                 canonical(value, text);
             }
-            text.push('}');
+            text.push(b'}');
         }
         Value::Array(items) => {
-            text.push('[');
+            text.push(b'[');
             for item in items {
                 canonical(item, text);
-                text.push(',');
+                text.push(b',');
             }
-            text.push(']');
+            text.push(b']');
         }
-        plain => text.push_str(&plain.to_string()),
+        single => plain(single, text),
     }
+}
+
+fn plain(value: &(impl Serialize + ?Sized), text: &mut Vec<u8>) {
+    serde_json::to_writer(text, value).expect("a vector takes every text and number");
 }
 
 /// The call as a person should read it before they decide: the command as it is, an edit as a diff, a file with its

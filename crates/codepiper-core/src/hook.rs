@@ -101,18 +101,22 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
 const STORED_STRING_MAX: usize = 16 * 1024;
 
 /// The value with every long string cut and marked, for the event log.
-pub fn bounded(value: Value) -> Value {
+pub fn bounded(mut value: Value) -> Value {
+    cut(&mut value);
+    value
+}
+
+fn cut(value: &mut Value) {
     match value {
         Value::String(text) if text.len() > STORED_STRING_MAX => {
-            let kept = shorten(&text, STORED_STRING_MAX);
-            match text.len() - kept.len().min(text.len()) {
-                0 => Value::String(text),
-                _ => Value::String(format!("{kept} ({} bytes in all)", text.len())),
+            let kept = shorten(text, STORED_STRING_MAX);
+            if kept.len() < text.len() {
+                *text = format!("{kept} ({} bytes in all)", text.len());
             }
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(bounded).collect()),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, bounded(value))).collect(),
-        other => other,
+        Value::Array(items) => items.iter_mut().for_each(cut),
+        Value::Object(fields) => fields.values_mut().for_each(cut),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Read in this order.
 
+pub mod hex;
 pub mod ids;
 pub mod session;
 pub mod transcript;

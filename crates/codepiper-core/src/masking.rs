@@ -2,6 +2,7 @@
 
 use regex::{Regex, RegexSet};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// What stands in a secret's place.
@@ -47,14 +48,17 @@ impl Masker {
     }
 
     /// The text without secrets.
-    pub fn text(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::from(text);
         for value in &self.values {
             if text.contains(value.as_str()) {
-                text = text.replace(value.as_str(), MASK);
+                text = text.replace(value.as_str(), MASK).into();
             }
         }
         // Nearly every text has none, and one pass says so.
+        if !ANY.is_match(&text) {
+            return text;
+        }
         for found in &ANY.matches(&text) {
             let masked = EACH[found].replace_all(&text, |found: &regex::Captures<'_>| {
                 let all = found.get(0).expect("the whole match");
@@ -66,24 +70,34 @@ impl Masker {
                     }
                 }
             });
-            text = masked.into_owned();
+            text = masked.into_owned().into();
         }
         text
     }
 
     /// The value with every text in it masked, and whole texts whose name says that they are secret.
-    pub fn value(&self, value: &Value) -> Value {
+    pub fn value(&self, mut value: Value) -> Value {
+        self.mask(&mut value);
+        value
+    }
+
+    fn mask(&self, value: &mut Value) {
         match value {
-            Value::String(text) => Value::String(self.text(text)),
-            Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(name, value)| match value {
-                    Value::String(_) if is_secret_name(name) => (name.clone(), Value::from(MASK)),
-                    value => (name.clone(), self.value(value)),
-                })
-                .collect(),
-            plain => plain.clone(),
+            Value::String(text) => {
+                if let Cow::Owned(masked) = self.text(text) {
+                    *text = masked;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    match value {
+                        Value::String(text) if is_secret_name(name) => MASK.clone_into(text),
+                        value => self.mask(value),
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 }
@@ -94,24 +108,30 @@ impl std::fmt::Debug for Masker {
     }
 }
 
+/// What a name ends with whose value is a secret.
+const SECRET_NAMES: [&str; 11] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "private_key",
+    "secret_key",
+    "access_key",
+    "authorization",
+];
+
 /// Whether a name, of a field or a variable, says that its value is a secret.
 pub fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "api_key",
-        "apikey",
-        "api-key",
-        "private_key",
-        "secret_key",
-        "access_key",
-        "authorization",
-    ]
-    .iter()
-    .any(|word| name == *word || name.ends_with(&format!("_{word}")))
+    let name = name.as_bytes();
+    SECRET_NAMES.iter().any(|word| {
+        name.len().checked_sub(word.len()).is_some_and(|start| {
+            let (before, end) = name.split_at(start);
+            end.eq_ignore_ascii_case(word.as_bytes()) && before.last().is_none_or(|last| *last == b'_')
+        })
+    })
 }
 
 #[cfg(test)]
@@ -140,12 +160,16 @@ mod tests {
 
     #[test]
     fn names_tell_secrets_inside_values() {
-        let masked = Masker::default().value(
-            &json!({"token": "x", "client_secret": "y", "tokens": "z", "n": [1, "sk-aaaaaaaaaaaaaaaaaaaa"]}),
-        );
+        let masked = Masker::default().value(json!({
+            "Token": "x", "client_secret": "y", "tokens": "z", "mytoken": "z", "key": "z",
+            "n": [1, "sk-aaaaaaaaaaaaaaaaaaaa"],
+        }));
         assert_eq!(
             masked,
-            json!({"token": "****", "client_secret": "****", "tokens": "z", "n": [1, "****"]})
+            json!({
+                "Token": "****", "client_secret": "****", "tokens": "z", "mytoken": "z", "key": "z",
+                "n": [1, "****"],
+            })
         );
     }
 

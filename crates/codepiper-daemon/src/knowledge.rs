@@ -39,6 +39,10 @@ const SAFETY_PAUSE: Duration = Duration::from_secs(30);
 /// How long after the last sign of life a file is looked at without being told.
 const FOLLOWED_TIME_MAX: Duration = Duration::from_secs(3_600);
 
+/// How long a file is left alone after a look: an agent at work gives a sign with every call, and a look costs more
+/// than the sign. What it writes meanwhile is seen so much later.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
 /// A transcript to look at.
 #[derive(Clone)]
 pub(crate) struct Look {
@@ -144,41 +148,70 @@ pub(crate) fn import(app: &Arc<App>, from: Vec<ImportFrom>) -> watch::Receiver<I
 pub async fn run(app: Arc<App>, Looks { mut asked, mut indexing }: Looks) {
     prices::begin(&app).await;
     let mut task = Task { app: app.clone(), intake: Intake::new(app), followed: HashMap::new() };
-    let mut waiting: VecDeque<Look> = VecDeque::new();
+    let mut waiting = Waiting::default();
     let mut safety = tokio::time::interval(SAFETY_PAUSE);
     let mut may_index = true;
     loop {
         while let Ok(look) = asked.try_recv() {
             task.follow(&look);
-            enqueue(&mut waiting, look);
+            waiting.ask(look);
         }
-        if let Some(look) = waiting.pop_front() {
+        if let Some(look) = waiting.next(Instant::now()) {
             may_index |= task.look(&look).await;
+            waiting.rest(look.path, Instant::now());
             continue;
         }
-        if may_index && !task.app.knowledge.is_importing() {
+        if may_index && waiting.looks.is_empty() && !task.app.knowledge.is_importing() {
             may_index = task.index().await;
             continue;
         }
+        let due = waiting.due();
         tokio::select! {
             look = asked.recv() => match look {
                 Some(look) => {
                     task.follow(&look);
-                    enqueue(&mut waiting, look);
+                    waiting.ask(look);
                 }
                 None => return,
             },
             Some(()) = indexing.recv() => may_index = true,
-            _ = safety.tick() => waiting.extend(task.still_followed()),
+            _ = safety.tick() => task.still_followed().into_iter().for_each(|look| waiting.ask(look)),
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
     }
 }
 
-/// One look at a file serves all who asked before it.
-fn enqueue(waiting: &mut VecDeque<Look>, look: Look) {
-    match waiting.iter_mut().find(|other| other.path == look.path) {
-        Some(other) => *other = look,
-        None => waiting.push_back(look),
+/// Looks that were asked for, and the files that were looked at just now.
+#[derive(Default)]
+struct Waiting {
+    looks: VecDeque<Look>,
+    /// Until when each is left alone.
+    resting: HashMap<PathBuf, Instant>,
+}
+
+impl Waiting {
+    /// One look at a file serves all who asked before it.
+    fn ask(&mut self, look: Look) {
+        match self.looks.iter_mut().find(|other| other.path == look.path) {
+            Some(other) => *other = look,
+            None => self.looks.push_back(look),
+        }
+    }
+
+    /// The first look at a file that is not to be left alone.
+    fn next(&mut self, now: Instant) -> Option<Look> {
+        self.resting.retain(|_, until| *until > now);
+        let at = self.looks.iter().position(|look| !self.resting.contains_key(&look.path))?;
+        self.looks.remove(at)
+    }
+
+    fn rest(&mut self, path: PathBuf, now: Instant) {
+        self.resting.insert(path, now + LOOK_PAUSE);
+    }
+
+    /// When the first of the files has rested, which may be wanted or not.
+    fn due(&self) -> Option<Instant> {
+        self.resting.values().min().copied().filter(|_| !self.looks.is_empty())
     }
 }
 
@@ -247,4 +280,36 @@ fn files_in(folder: PathBuf) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use codepiper_core::provider::Speaks;
+
+    #[test]
+    fn a_file_is_left_alone_after_a_look_and_no_look_is_lost() {
+        let look = |path: &str| Look {
+            path: path.into(),
+            folder: "/".into(),
+            provider: "claude-code".into(),
+            dialect: Speaks::Claude.dialect(),
+            session: None,
+        };
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        let next = |waiting: &mut Waiting, at| waiting.next(at).map(|look| look.path);
+        waiting.ask(look("/a"));
+        assert_eq!(next(&mut waiting, now), Some("/a".into()));
+        waiting.rest("/a".into(), now);
+        assert_eq!(waiting.due(), None);
+        for path in ["/a", "/b", "/a"] {
+            waiting.ask(look(path));
+        }
+        assert_eq!(next(&mut waiting, now), Some("/b".into()));
+        assert_eq!(next(&mut waiting, now), None);
+        assert_eq!(waiting.due(), Some(now + LOOK_PAUSE));
+        assert_eq!(next(&mut waiting, now + LOOK_PAUSE), Some("/a".into()));
+        assert_eq!(next(&mut waiting, now + LOOK_PAUSE), None);
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::own_files::{WHY, names_own_files};
 use crate::pane::write_whole;
+use crate::paths::RealPaths;
 use codepiper_core::gate::{Gate, Verdict, Wants};
 use codepiper_core::hook::ToolCall;
 use codepiper_core::ids::SessionId;
@@ -71,7 +72,8 @@ pub fn stand_in(folder: &Path, body: &[u8]) -> Option<StoodIn> {
         return None;
     }
     let guards = |rules: &Rules| {
-        names_own_files(&rules.own, &call, directory(&event).as_deref().unwrap_or(&rules.cwd))
+        let cwd = directory(&event);
+        names_own_files(&rules.own, &call, cwd.as_deref().unwrap_or(&rules.cwd), &RealPaths::default())
     };
     let is_ours = rules.as_ref().is_some_and(guards);
     let decision = rules.and_then(|rules| decide(rules, &call, &event));
@@ -99,13 +101,14 @@ fn decide(rules: Rules, call: &ToolCall, event: &Value) -> Option<Decision> {
     let Rules { session, cwd, home, snapshot, .. } = rules;
     let book = snapshot.book().ok()?;
     let now = directory(event);
+    let paths = RealPaths::default();
     Some(book.decide(&Call {
         tool: &call.tool,
         args: &call.args,
         cwd: now.as_deref().unwrap_or(&cwd),
         session: &session,
         home: home.as_deref(),
-        real: &crate::paths::resolved,
+        real: &|path| paths.of(path),
     }))
 }
 

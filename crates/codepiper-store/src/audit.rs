@@ -4,10 +4,11 @@
 //! cut at the very end leaves no trace in the table itself, so [`Verified::head`] is for writing down elsewhere.
 
 use super::{Connection, Result, StoreError, Transaction, from_ms, to_ms};
+use codepiper_core::hex::hex;
 use codepiper_core::ids::SessionId;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The hash before the first entry.
@@ -79,7 +80,8 @@ pub struct Verified {
 pub fn append(tx: &Transaction<'_>, entry: &NewEntry) -> Result<u64> {
     let (last, before) = end_of_chain(tx)?;
     let seq = last + 1;
-    let hash = hash(&before, seq, entry);
+    let body = entry.body.to_string();
+    let hash = hash(&before, seq, entry, &body);
     tx.prepare_cached(
         "INSERT INTO audit (seq, at, session, kind, tool, decision, body, hash)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -91,8 +93,8 @@ pub fn append(tx: &Transaction<'_>, entry: &NewEntry) -> Result<u64> {
         &entry.kind,
         &entry.tool,
         &entry.decision,
-        entry.body.to_string(),
-        &hash,
+        body,
+        hash,
     ))?;
     Ok(seq)
 }
@@ -147,7 +149,9 @@ pub fn verify(connection: &Connection) -> Result<Verified> {
             Ok(stored) if stored.seq != last + 1 => {
                 verified.broken = broken(format!("{} entries before it are missing", stored.seq - last - 1));
             }
-            Ok(stored) if hash(&before, seq, &stored.entry) != stored.hash => {
+            Ok(stored)
+                if hash(&before, seq, &stored.entry, &stored.entry.body.to_string()) != stored.hash =>
+            {
                 verified.broken = broken("it is not as it was written, or one before it is not".into());
             }
             Ok(stored) => {
@@ -204,18 +208,11 @@ fn start_of_chain(connection: &Connection) -> Result<(u64, String)> {
     Ok(start.unwrap_or((0, BEFORE_ALL.to_owned())))
 }
 
-fn hash(before: &str, seq: u64, entry: &NewEntry) -> String {
-    let text = json!([
-        before,
-        seq,
-        to_ms(entry.at),
-        entry.session.as_ref().map(SessionId::as_str),
-        entry.kind,
-        entry.tool,
-        entry.decision,
-        entry.body.to_string(),
-    ]);
-    Sha256::digest(text.to_string().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+/// `body` is that of the entry, as text.
+fn hash(before: &str, seq: u64, entry: &NewEntry, body: &str) -> String {
+    let session = entry.session.as_ref().map(SessionId::as_str);
+    let fields = (before, seq, to_ms(entry.at), session, &entry.kind, &entry.tool, &entry.decision, body);
+    hex(&Sha256::digest(serde_json::to_vec(&fields).expect("texts and numbers")))
 }
 
 fn read(row: &Row<'_>) -> Result<StoredEntry> {
@@ -243,6 +240,7 @@ mod tests {
     use super::*;
     use crate::migrate::migrate;
     use rusqlite::Connection as Sqlite;
+    use serde_json::json;
 
     fn filled(count: i64) -> (tempfile::TempDir, Sqlite) {
         let folder = tempfile::tempdir().unwrap();
@@ -286,6 +284,15 @@ mod tests {
         check("DELETE FROM audit WHERE seq = 2", Some(3));
         check("DELETE FROM audit WHERE seq = 1", Some(2));
         check("UPDATE audit SET body = 'no json' WHERE seq = 4", Some(4));
+    }
+
+    /// Databases hold hashes of this form.
+    #[test]
+    fn the_hash_is_over_one_array_with_the_body_as_text() {
+        let text = r#"["",1,1000,"00000007","decision","Bash","deny","{\"call\":\"toolu_0\",\"n\":1}"]"#;
+        let (_folder, connection) = filled(1);
+        let head = verify(&connection).unwrap().head;
+        assert_eq!(head, Some((1, hex(&Sha256::digest(text)))));
     }
 
     #[test]

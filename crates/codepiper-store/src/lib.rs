@@ -43,6 +43,9 @@ const GROUP_MAX: usize = 256;
 /// Read connections. More than the cores of a small server is no gain.
 const READERS: usize = 4;
 
+/// Prepared statements that a connection keeps: taking in a transcript must not drive out those of hooks.
+const STATEMENTS_MAX: usize = 64;
+
 /// How long a connection waits for a lock of another process (a backup tool, a person's `sqlite3`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -113,8 +116,14 @@ impl StoreError {
 /// A result of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-type Reply = Box<dyn FnOnce(Result<()>) + Send>;
-type Job = Box<dyn FnOnce(&Transaction<'_>) -> Reply + Send>;
+type Job = Box<dyn FnOnce(&Transaction<'_>) -> Done + Send>;
+
+/// What a job leaves behind.
+struct Done {
+    failed: bool,
+    /// Answers whoever asked, who must first know whether it was committed.
+    reply: Box<dyn FnOnce(Result<()>) + Send>,
+}
 
 /// How commits are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -162,11 +171,11 @@ impl Store {
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let outcome = in_savepoint(tx, work);
-            Box::new(move |committed| {
-                // Who asked may have gone away; the write stands all the same.
-                let _gone = answer.send(committed.and(outcome));
-            })
+            let outcome = work(tx);
+            let failed = outcome.is_err();
+            // Who asked may have gone away; the write stands all the same.
+            let reply = Box::new(move |committed: Result<()>| drop(answer.send(committed.and(outcome))));
+            Done { failed, reply }
         });
         let mut job = Some(job);
         loop {
@@ -239,30 +248,21 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection> {
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -knowledge::USUAL_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }
 
 fn write_loop(connection: &mut Connection, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        let mut replies: Vec<Reply> = Vec::new();
-        let committed = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::from)
-            .and_then(|tx| {
-                replies.push(first(&tx));
-                while replies.len() < GROUP_MAX {
-                    let Ok(job) = jobs.try_recv() else { break };
-                    replies.push(job(&tx));
-                }
-                tx.commit().map_err(StoreError::from)
-            });
+        let mut group = Vec::new();
+        let committed = write_group(connection, first, jobs, &mut group);
         if let Err(error) = &committed {
-            tracing::error!(%error, writes = replies.len(), "a commit failed");
+            tracing::error!(%error, writes = group.len(), "a commit failed");
         }
         // A failed commit is told to everyone in its group; the error itself cannot be cloned.
         let told = committed.as_ref().err().map(ToString::to_string);
-        for reply in replies {
-            reply(match &told {
+        for done in group {
+            (done.reply)(match &told {
                 None => Ok(()),
                 Some(why) => Err(StoreError::NotCommitted(why.clone())),
             });
@@ -270,14 +270,34 @@ fn write_loop(connection: &mut Connection, jobs: &mpsc::Receiver<Job>) {
     }
 }
 
-fn in_savepoint<T>(tx: &Transaction<'_>, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-    tx.execute_batch("SAVEPOINT job")?;
-    let outcome = work(tx);
-    match &outcome {
-        Ok(_) => tx.execute_batch("RELEASE job")?,
-        Err(_) => tx.execute_batch("ROLLBACK TO job; RELEASE job")?,
+/// Runs a job, and what waits behind it, in one transaction. When a job fails, only its own changes are undone.
+fn write_group(
+    connection: &mut Connection,
+    first: Job,
+    jobs: &mpsc::Receiver<Job>,
+    group: &mut Vec<Done>,
+) -> Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // A savepoint copies every page that is changed in it. Most groups are one job, and with that all is undone.
+    let done = first(&tx);
+    let failed = done.failed;
+    group.push(done);
+    if failed {
+        return Ok(tx.rollback()?);
     }
-    outcome
+    let say = |sql| tx.prepare_cached(sql)?.execute([]);
+    while group.len() < GROUP_MAX {
+        let Ok(job) = jobs.try_recv() else { break };
+        say("SAVEPOINT job")?;
+        let done = job(&tx);
+        let failed = done.failed;
+        group.push(done);
+        if failed {
+            say("ROLLBACK TO job")?;
+        }
+        say("RELEASE job")?;
+    }
+    Ok(tx.commit()?)
 }
 
 /// A time as it is stored.

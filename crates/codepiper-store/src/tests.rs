@@ -152,19 +152,24 @@ async fn events_are_read_by_filter_first_or_last_always_ascending() {
 
 #[tokio::test]
 async fn a_failed_write_undoes_itself_and_nothing_else_of_its_group() {
-    let db = Opened::new();
-    let good = db.store.write(|tx| events::append(tx, &event(1, "a", None)));
-    let bad = db.store.write(|tx| {
-        events::append(tx, &event(1, "b", None))?;
-        Err::<(), _>(StoreError::Missing("thing".into()))
-    });
-    let also_good = db.store.write(|tx| events::append(tx, &event(1, "c", None)));
-    let (good, bad, also_good) = tokio::join!(good, bad, also_good);
-    assert!(good.is_ok() && also_good.is_ok());
-    assert_eq!(bad.unwrap_err().to_string(), "no such thing");
-    let (events, _) =
-        db.store.read(|c| events::list(c, &Filter { limit: 9, ..Filter::default() })).await.unwrap();
-    assert_eq!(events.iter().map(|e| e.event.kind.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    for bad in ["a", "b", "c"] {
+        let db = Opened::new();
+        let write = |kind: &'static str| {
+            db.store.write(move |tx| {
+                events::append(tx, &event(1, kind, None))?;
+                if kind == bad { Err(StoreError::Missing("thing".into())) } else { Ok(()) }
+            })
+        };
+        let (a, b, c) = tokio::join!(write("a"), write("b"), write("c"));
+        let failed: Vec<String> =
+            [a, b, c].into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
+        assert_eq!(failed, ["no such thing"]);
+        let all = Filter { limit: 9, ..Filter::default() };
+        let (events, _) = db.store.read(move |c| events::list(c, &all)).await.unwrap();
+        let kept: Vec<&str> = events.iter().map(|event| event.event.kind.as_str()).collect();
+        let good: Vec<&str> = ["a", "b", "c"].into_iter().filter(|kind| *kind != bad).collect();
+        assert_eq!(kept, good);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{Place, Table, compile, deny_all};
 use crate::app::App;
 use crate::own_files::{WHY, names_own_files};
-use crate::paths::resolved;
+use crate::paths::RealPaths;
 use crate::sessions::{Known, internal};
 use codepiper_api::Refusal;
 use codepiper_api::policies::{Backtested, ChangedCall, Counts, Effect, PolicyName, Tested};
@@ -85,16 +85,17 @@ pub fn test(
         None => subject.effective(&table),
     };
     let book = if is_denied { deny_all() } else { compile(&policies, table.fallback) };
+    let paths = RealPaths::default();
     let decision = book.decide(&Call {
         tool,
         args: &args,
         cwd,
         session: &subject.session,
         home: app.config.environment.get("HOME").map(Path::new),
-        real: &resolved,
+        real: &|path| paths.of(path),
     });
     let call = ToolCall { tool: tool.to_owned(), args, use_id: None, agent: None };
-    let is_guarded = names_own_files(&app.config.home, &call, cwd);
+    let is_guarded = names_own_files(&app.config.home, &call, cwd, &paths);
     let effect = match (subject.is_dangerous, is_guarded) {
         (true, _) => Effect::None,
         (false, true) => Effect::Deny,
@@ -273,7 +274,7 @@ impl Run {
         };
         let result = &mut self.result;
         result.calls += 1;
-        if names_own_files(&self.app.config.home, &call, &cwd) {
+        if names_own_files(&self.app.config.home, &call, &cwd, &RealPaths::default()) {
             for counts in [&mut result.now, &mut result.with, &mut result.alone] {
                 counts.count(Action::Deny);
             }

@@ -18,7 +18,7 @@ pub use approvals::{Approvals, Asked, Closed, Closing, Open, Waits};
 pub use command::{Command, EndKind};
 pub use gates::HookAnswer;
 
-use super::known::Known;
+use super::known::{Known, Shared};
 use super::launch::{self, Folder};
 use super::{OpenChannel, Signal, internal};
 use crate::app::App;
@@ -29,7 +29,6 @@ use codepiper_core::masking::Masker;
 use codepiper_core::provider::Provider;
 use codepiper_core::session::Happening;
 use codepiper_store::events::{Appended, StoredEvent};
-use codepiper_store::sessions::SessionRow;
 use codepiper_store::{events, sessions};
 use outcomes::Calls;
 use process::Ending;
@@ -43,7 +42,7 @@ use watches::{Watches, changed};
 
 pub(super) struct Actor {
     pub(super) app: Arc<App>,
-    pub(super) known: Known,
+    pub(super) known: Shared,
     pub(super) provider: Provider,
     pub(super) publish: watch::Sender<Arc<Known>>,
     pub(super) signals: broadcast::Sender<Signal>,
@@ -58,8 +57,8 @@ pub(super) struct Actor {
     ending: Ending,
     approvals: Approvals,
     calls: Calls,
-    /// The session's row as it is in the store.
-    stored: Option<SessionRow>,
+    /// The session as it was last stored.
+    stored: Option<Shared>,
     masker: Masker,
     /// Who waits for the first pid, and how long.
     launching: Option<(Reply, Instant)>,
@@ -91,7 +90,7 @@ enum Next {
 impl Actor {
     pub(super) fn new(
         app: Arc<App>,
-        known: Known,
+        known: Shared,
         provider: Provider,
         approvals: Approvals,
         Ends { publish, signals, commands, channel }: Ends,

@@ -2,7 +2,7 @@
 //! back but its reason.
 
 use super::actor::{Actor, Approvals, Command, Ends};
-use super::known::{Known, LaunchRecord, Turn};
+use super::known::{Known, LaunchRecord, Shared, Turn};
 use super::launch::{Folder, fresh_uuid, random};
 use super::{Handle, MAILBOX_MAX, SIGNALS_MAX, Sessions, channel, input, internal};
 use crate::env_sets;
@@ -19,7 +19,7 @@ use codepiper_store::events::{Appended, NewEvent, StoredEvent};
 use codepiper_store::sessions::SessionRow;
 use codepiper_store::{events, sessions};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -131,7 +131,8 @@ impl Sessions {
         let (commands, mailbox) = mpsc::channel(MAILBOX_MAX);
         let (inputs, input_line) = mpsc::channel(MAILBOX_MAX);
         let (signals, _) = broadcast::channel(SIGNALS_MAX);
-        let (publish, known_rx) = watch::channel(Arc::new(known.clone()));
+        let known = Shared::new(known);
+        let (publish, known_rx) = watch::channel(known.share());
         let (open_channel, channel_rx) = watch::channel(None);
         let handle = Handle {
             id: id.clone(),
@@ -228,7 +229,7 @@ impl Sessions {
             provider: provider.id().to_owned(),
             cwd: cwd.display().to_string(),
             standing,
-            launch: json!(launch),
+            launch: Value::Null,
             provider_session: None,
             transcript_path: None,
             model: request.model.clone().or_else(|| {

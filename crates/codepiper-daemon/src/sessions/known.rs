@@ -11,12 +11,14 @@ use codepiper_core::session::State;
 use codepiper_store::sessions::SessionRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A session as the daemon knows it.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// The row; its `launch` and `process` columns are written from the two fields below.
+    /// The row, without its `launch` and `process` columns: they are the two fields below.
     pub row: SessionRow,
     /// How it was asked to start.
     pub launch: LaunchRecord,
@@ -125,11 +127,40 @@ pub struct PaneRecord {
     pub server: u32,
 }
 
+/// A session as its task holds it: shared with whoever reads it, copied when it is changed after that.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Known>);
+
+impl Shared {
+    pub(super) fn new(known: Known) -> Self {
+        Self(Arc::new(known))
+    }
+
+    /// As it is now, for others.
+    pub(super) fn share(&self) -> Arc<Known> {
+        self.0.clone()
+    }
+}
+
+impl Deref for Shared {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.0
+    }
+}
+
+impl DerefMut for Shared {
+    fn deref_mut(&mut self) -> &mut Known {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 impl Known {
     /// Understands a stored row.
-    pub fn from_row(row: SessionRow) -> Result<Self, serde_json::Error> {
-        let launch = serde_json::from_value(row.launch.clone())?;
-        let process = row.process.clone().map(serde_json::from_value).transpose()?;
+    pub fn from_row(mut row: SessionRow) -> Result<Self, serde_json::Error> {
+        let launch = serde_json::from_value(row.launch.take())?;
+        let process = row.process.take().map(serde_json::from_value).transpose()?;
         // How the turn ended may still be in the spool: an agent that shows itself idle has not been interrupted.
         let turn = match row.standing.state {
             State::Running | State::Waiting(_) => Turn::On,
@@ -152,6 +183,11 @@ impl Known {
         row.launch = json!(self.launch);
         row.process = self.process.as_ref().map(|process| json!(process));
         row
+    }
+
+    /// Whether the store holds the same of both.
+    pub fn is_stored_like(&self, other: &Self) -> bool {
+        self.row == other.row && self.launch == other.launch && self.process == other.process
     }
 
     /// The state.

@@ -260,12 +260,12 @@ impl Actor {
         let number = self.approvals.last_number + 1;
         let id = ApprovalId::new(self.known.row.id.clone(), number);
         let Question { call, gate, channel, about, why, priority, for_budget, cwd } = question;
-        let args = bounded(self.masker.value(&call.args));
+        let masked = ToolCall { args: self.masker.value(call.args.clone()), ..call.clone() };
         let asked = Asked {
             wants: Wants::of(&call),
             tool: call.tool.clone(),
-            shown: shown(&ToolCall { args: self.masker.value(&call.args), ..call.clone() }),
-            args,
+            shown: shown(&masked),
+            args: bounded(masked.args),
             agent: call.agent.clone(),
             gate,
             why,

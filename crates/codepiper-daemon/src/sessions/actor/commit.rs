@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::paths::resolved;
-use crate::sessions::known::Turn;
+use crate::sessions::known::{Known, Turn};
 use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{Learned, shorten};
@@ -10,12 +10,10 @@ use codepiper_core::session::{Activity, Happening, State, step};
 use codepiper_store::approvals::ApprovalRow;
 use codepiper_store::audit::NewEntry;
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
-use codepiper_store::sessions::SessionRow;
 use codepiper_store::{approvals, audit, events, sessions};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What is stored together, beside the session's row. When the first event was known before, none of it is.
@@ -162,26 +160,21 @@ impl Actor {
     /// event was known before, nothing is stored at all.
     pub(super) async fn store(&mut self, batch: impl Into<Batch>) -> Result<Vec<Appended>, Refusal> {
         let Batch { events: new, approvals: questions, audit: entries, closings } = batch.into();
+        // Most hooks change nothing of it but the moment, which then is not stored.
+        let is_same = self.stored.as_ref().is_some_and(|stored| stored.is_stored_like(&self.known));
         self.known.row.updated_at = Timestamp::now();
-        let row = self.known.to_row();
-        // Most hooks change nothing of it but the moment.
-        let is_same = self
-            .stored
-            .as_ref()
-            .is_some_and(|stored| *stored == SessionRow { updated_at: stored.updated_at, ..row.clone() });
-        let changed = (!is_same).then(|| row.clone());
+        let changed = (!is_same).then(|| self.known.to_row());
         let is_audited = !entries.is_empty();
-        let for_store = new.clone();
-        let appended = self
+        let (new, appended) = self
             .app
             .store
             .write(move |tx| {
                 let mut appended = Vec::new();
-                for event in &for_store {
+                for event in &new {
                     let outcome = events::append(tx, event)?;
                     appended.push(outcome);
                     if let Appended::Known(_) = outcome {
-                        return Ok(appended);
+                        return Ok((new, appended));
                     }
                 }
                 for question in &questions {
@@ -193,7 +186,7 @@ impl Actor {
                 if let Some(row) = &changed {
                     sessions::update(tx, row)?;
                 }
-                Ok(appended)
+                Ok((new, appended))
             })
             .await
             .map_err(|error| {
@@ -203,10 +196,10 @@ impl Actor {
                     false => internal("storing the session", text),
                 }
             })?;
-        self.publish.send_replace(Arc::new(self.known.clone()));
+        self.publish.send_replace(self.known.share());
         let is_stored = !matches!(appended.first(), Some(Appended::Known(_)));
-        if is_stored && !is_same {
-            self.stored = Some(row);
+        if is_stored {
+            self.stored = Some(self.known.clone());
         }
         if is_audited {
             self.app.audited.send_replace(());
@@ -224,28 +217,34 @@ impl Actor {
         Ok(appended)
     }
 
+    /// Takes over what was learned. Whether it was news.
     pub(super) fn learn(&mut self, learned: &Learned) -> bool {
-        let mut changed = false;
-        let mut take = |field: &mut Option<String>, value: &Option<String>| {
-            if value.is_some() && field != value {
-                field.clone_from(value);
-                changed = true;
-            }
-        };
-        take(&mut self.known.row.provider_session, &learned.provider_session);
-        take(&mut self.known.row.model, &learned.model);
+        let Known { row, launch, process, .. } = &*self.known;
         // A path from an agent is only believed inside the provider's own folder.
-        let process = self.known.process.as_ref();
-        let home = process.and_then(|process| process.transcript_folder.as_deref());
-        if let (Some(path), Some(home)) = (&learned.transcript_path, home)
-            && lies_in(Path::new(path), home)
-        {
-            take(&mut self.known.row.transcript_path, &learned.transcript_path);
+        let home = process.as_ref().and_then(|process| process.transcript_folder.as_deref());
+        let may_be_believed = |path: &&String| home.is_some_and(|home| lies_in(Path::new(path), home));
+        let is_new = |known: &Option<String>, told: Option<&String>| told.is_some() && known.as_ref() != told;
+        let path = learned.transcript_path.as_ref();
+        let path = path.filter(|path| is_new(&row.transcript_path, Some(path))).filter(may_be_believed);
+        let (conversation, model) = (learned.provider_session.as_ref(), learned.model.as_ref());
+        let is_first_prompt = learned.was_prompted && !launch.was_prompted;
+        let is_news = path.is_some()
+            || is_new(&row.provider_session, conversation)
+            || is_new(&row.model, model)
+            || is_first_prompt;
+        if is_news {
+            let Known { row, launch, .. } = &mut *self.known;
+            let told = [
+                (&mut row.transcript_path, path),
+                (&mut row.provider_session, conversation),
+                (&mut row.model, model),
+            ];
+            for (field, told) in told {
+                *field = told.cloned().or(field.take());
+            }
+            launch.was_prompted |= is_first_prompt;
         }
-        if learned.was_prompted && !self.known.launch.was_prompted {
-            (self.known.launch.was_prompted, changed) = (true, true);
-        }
-        changed
+        is_news
     }
 
     pub(super) fn event(&self, source: &str, kind: &str, payload: Value) -> NewEvent {

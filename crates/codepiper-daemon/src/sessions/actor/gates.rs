@@ -4,7 +4,7 @@ use super::Actor;
 use super::approvals::{Open, Question};
 use super::commit::Batch;
 use crate::own_files::{WHY, names_own_files};
-use crate::paths::resolved;
+use crate::paths::RealPaths;
 use crate::settings;
 use crate::stand_in::RECORD_FIELD;
 use codepiper_api::settings::APPROVAL_SECONDS_MAX;
@@ -227,7 +227,8 @@ impl Actor {
             };
         }
         let cwd = cwd.filter(|cwd| cwd.is_absolute()).unwrap_or(Path::new(&self.known.row.cwd));
-        if names_own_files(&self.app.config.home, call, cwd) {
+        let paths = RealPaths::default();
+        if names_own_files(&self.app.config.home, call, cwd, &paths) {
             return Decided {
                 verdict: Verdict::Deny { reason: WHY.into() },
                 by: json!({ "guard": "own files" }),
@@ -241,7 +242,7 @@ impl Actor {
             cwd,
             session: &self.known.row.id,
             home,
-            real: &resolved,
+            real: &|path| paths.of(path),
         });
         let mut priority = None;
         let by = match &decision.by {
@@ -283,7 +284,7 @@ impl Actor {
             tool: Some(call.tool.clone()),
             decision: Some(decision.into()),
             body: json!({
-                "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
+                "args": bounded(self.masker.value(call.args.clone())), "digest": digest(&call.tool, &call.args),
                 "call": call.use_id, "gate": gate, "by": decided.by, "reason": reason, "agent": call.agent,
                 "latencyUs": latency.as_micros() as u64,
             }),
@@ -304,7 +305,7 @@ impl Actor {
             tool: Some(call.tool.clone()),
             decision: Some(word.into()),
             body: json!({
-                "args": bounded(self.masker.value(&call.args)), "digest": digest(&call.tool, &call.args),
+                "args": bounded(self.masker.value(call.args.clone())), "digest": digest(&call.tool, &call.args),
                 "call": use_id, "gate": gate, "by": { "snapshot": record["decision"]["by"] },
                 "reason": record.pointer("/verdict/reason"), "agent": call.agent,
             }),

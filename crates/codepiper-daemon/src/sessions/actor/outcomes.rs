@@ -87,10 +87,11 @@ impl Actor {
         let since_decision = decided_at
             .filter(|_| outcome.duration_ms.is_none())
             .map(|decided| at.duration_since(decided).as_millis().max(0) as u64);
-        let shown = ToolCall { args: self.masker.value(&call.args), ..call.clone() }.in_one_line();
+        let args = self.masker.value(call.args.clone());
+        let shown = ToolCall { tool: call.tool.clone(), args, use_id: None, agent: None }.in_one_line();
         let shown = shown.strip_prefix(&call.tool).unwrap_or(&shown).trim_start();
         let word = if outcome.error.is_some() { "failed" } else { "ran" };
-        let error = outcome.error.map(|error| self.masker.value(&json!(shorten(&error, ERROR_MAX))));
+        let error = outcome.error.map(|error| self.masker.text(&shorten(&error, ERROR_MAX)).into_owned());
         Some(NewEntry {
             at,
             session: Some(self.known.row.id.clone()),

@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -72,7 +71,7 @@ impl Actor {
         self.known.status_line = Some(line.figures.clone());
         let model = line.model.clone();
         if self.known.row.model.as_ref() == Some(&model) {
-            self.publish.send_replace(Arc::new(self.known.clone()));
+            self.publish.send_replace(self.known.share());
         } else {
             let event = self.event("statusline", "model", bounded(line.figures));
             let learned = Learned { model: Some(line.model), ..Learned::default() };
@@ -96,7 +95,7 @@ impl Actor {
             hook.happenings.retain(|happening| *happening != Happening::TurnEnded);
         }
         let outcome = self.outcome_entry(&hook, at);
-        let payload = self.masker.value(&bounded(hook.raw));
+        let payload = self.masker.value(bounded(hook.raw));
         let mut event = self.event("hook", &hook.name, payload);
         event.at = at;
         event.uid = uid.map(|uid| format!("{}-{uid}", self.known.row.id));
@@ -162,7 +161,7 @@ impl Actor {
             };
             if turn != self.known.turn {
                 self.known.turn = turn;
-                self.publish.send_replace(Arc::new(self.known.clone()));
+                self.publish.send_replace(self.known.share());
             }
             if !matches!(turn, Turn::MayBeOver { .. }) {
                 self.happen_or_log(&[Happening::Seen { activity, noted }], None).await;
