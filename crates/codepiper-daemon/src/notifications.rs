@@ -345,7 +345,7 @@ impl Task {
             kind: found.kind,
             event: Some(event),
             title: found.kind.title(whose),
-            body: Masker::default().text(&found.body),
+            body: Masker::default().text(&found.body).into_owned(),
             payload: json!({ "name": whose, "cwd": known.row.cwd, "model": known.row.model }),
             created_at: Timestamp::now(),
         })
