@@ -1,7 +1,8 @@
 //! What a session, or a day, may take before a person is asked.
 //!
 //! A budget does not stop an agent: from its end on, every tool call asks instead of running. What was spent is what
-//! the transcripts say, so a call is held against all replies before it, not against the one that makes it.
+//! the transcripts say, so a call is held against all replies before it; against the one that makes it where that is written
+//! down first (Codex).
 
 use crate::pricing::Money;
 use jiff::SignedDuration;

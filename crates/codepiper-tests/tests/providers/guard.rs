@@ -1,6 +1,7 @@
 //! Rules and approvals with the real agents: what is denied does not happen, and the agent is told why.
 
 mod alone;
+mod budget;
 mod claude;
 mod codex;
 mod forgery;
