@@ -113,3 +113,14 @@ fn a_bad_file_says_where_and_why() {
         "two handlers",
     );
 }
+
+#[test]
+fn the_examples_of_the_documents_can_be_used() {
+    let text = include_str!("../../../../docs/notifications.md");
+    let examples: Vec<&str> =
+        text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        assert_eq!(parse(example).map(|handlers| handlers.len()), Ok(1), "{example}");
+    }
+}
