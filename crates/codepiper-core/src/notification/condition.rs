@@ -40,6 +40,7 @@ impl Change {
     pub fn read(source: &str, kind: &str, payload: &Value) -> Option<Self> {
         match (source, kind) {
             ("session", "state") => state(payload),
+            ("session", "removed") => Some(Self::Over),
             ("session", "budget") => budget(payload).map(Self::Happened),
             _ => None,
         }
@@ -146,6 +147,7 @@ mod tests {
         for ((from, state, cause), expected) in cases {
             assert_eq!(read(from, state, cause), expected, "{from} {state} {cause}");
         }
+        assert_eq!(Change::read("session", "removed", &json!({})), Some(Change::Over));
         assert_eq!(Change::read("hook", "Stop", &json!({})), None);
         assert_eq!(Change::read("session", "state", &json!("?")), None);
     }
