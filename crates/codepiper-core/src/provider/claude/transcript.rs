@@ -5,13 +5,15 @@
 //! A refusal by a `PreToolUse` hook stands there as a failed call with the hook's reason and nothing else, so it is
 //! read as one; the caller who refused knows better.
 
+use crate::transcript::count::Words;
 use crate::transcript::lenient::{Amount, Argument, Count, Flag, Lenient, List, Object, Text, read};
 use crate::transcript::{
-    Call, Context, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, add, cut, fingerprint,
-    id, mending, name, object, readable,
+    Call, Context, Counted, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, add, cut,
+    fingerprint, id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
@@ -53,6 +55,12 @@ const SILENT: &[&str] = &[
     "worktree-state",
 ];
 
+/// What a reply is called whose model nobody told.
+const UNKNOWN: &str = "unknown";
+
+/// The field without which a line tells no usage.
+static USAGE: Words = Words::new(|| vec![Finder::new("\"usage\"")]);
+
 impl Reader for Transcripts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
         mending(line, |line| {
@@ -65,6 +73,21 @@ impl Reader for Transcripts {
             reading.read();
             reading.line
         })
+    }
+
+    fn count(&self, context: &mut Context, line: &[u8]) -> Counted {
+        if !USAGE.may_stand_in(line) {
+            return Counted::Nothing;
+        }
+        // What the line does not tell itself would be that of a line that was passed over.
+        (context.at, context.model, context.cwd) = (None, None, None);
+        match self.read(context, line).usage {
+            None => Counted::Nothing,
+            Some(usage) if context.at.is_none() || context.cwd.is_none() || usage.model == UNKNOWN => {
+                Counted::InOthers
+            }
+            Some(usage) => Counted::Reply(usage),
+        }
     }
 
     fn file(&self, path: &str) -> Option<FileKind> {
@@ -331,7 +354,11 @@ impl Record<'_> {
             }
         };
         set(&mut context.conversation, &self.session_id);
-        set(&mut context.cwd, &self.cwd);
+        if self.cwd.get().is_some() {
+            // Who tells the folder tells the branch in it; where none is told, there is none.
+            set(&mut context.cwd, &self.cwd);
+            context.branch.take_if(|_| self.git_branch.get().is_none());
+        }
         set(&mut context.branch, &self.git_branch);
         if let Ok(at) = self.timestamp.parse() {
             context.at = Some(at);
@@ -357,11 +384,7 @@ impl Record<'_> {
         Some(Usage {
             key,
             at: context.at.unwrap_or(Timestamp::UNIX_EPOCH),
-            model: message
-                .model
-                .get()
-                .or(context.model.as_deref())
-                .map_or_else(|| "unknown".to_owned(), name),
+            model: message.model.get().or(context.model.as_deref()).map_or_else(|| UNKNOWN.to_owned(), name),
             tokens,
             billing: Tier { service: usage.service_tier.get().map(name), speed: usage.speed.get().map(name) },
             vendor_cost: self.cost_usd.0.filter(|cost| *cost >= 0.0),
