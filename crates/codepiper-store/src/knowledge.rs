@@ -231,25 +231,13 @@ pub fn take(tx: &Transaction<'_>, piece: &Piece, now: jiff::Timestamp) -> Result
     entries.sort_by_key(|entry| entry.at);
     taken.entries = put_entries(tx, conversation, &entries)?;
     put_tool_calls(tx, conversation, &entries)?;
-    let mut replies: Vec<StoredReply> = Vec::new();
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    for reply in &piece.replies {
-        let Some(place) = places.get(reply.place) else { continue };
-        match known.get(reply.usage.key.as_str()) {
-            Some(index) => replies[*index].hear(&reply.usage, reply.cost),
-            None => {
-                known.insert(&reply.usage.key, replies.len());
-                replies.push(StoredReply {
-                    provider: piece.file.provider.clone(),
-                    conversation,
-                    session: session.clone(),
-                    place: *place,
-                    usage: reply.usage.clone(),
-                    cost: reply.cost,
-                });
-            }
-        }
-    }
+    let stored = |reply: &Reply| {
+        let place = *places.get(reply.place)?;
+        let (provider, session) = (piece.file.provider.clone(), session.clone());
+        let (usage, cost) = (reply.usage.clone(), reply.cost);
+        Some(StoredReply { provider, conversation, session, place, usage, cost })
+    };
+    let replies: Vec<StoredReply> = piece.replies.iter().filter_map(stored).collect();
     taken.replies = put_replies(tx, &replies, piece)?;
     put_file(tx, &piece.file, conversation, now)?;
     Ok(taken)
@@ -360,9 +348,9 @@ type Cell<'a> = ToSqlOutput<'a>;
 /// The value of a column that has none.
 const NOTHING: Cell<'static> = Cell::Owned(Value::Null);
 
-/// Rows that one statement puts in: what a statement costs beside its rows, a copy of every page that it changes among
-/// it, is then shared by them.
-const ROWS: usize = 32;
+/// How many rows one statement puts in, as many as there are: what a statement costs beside its rows, a copy of every
+/// page that it changes among it, is then shared by them.
+const ROWS: [usize; 3] = [64, 8, 1];
 
 /// Puts rows in, in their order: `into` a table with columns, with what is to be done about a row that is there. How
 /// many were new or changed.
@@ -370,19 +358,17 @@ fn put_rows<const N: usize>(
     tx: &Transaction<'_>,
     into: &str,
     conflict: &str,
-    rows: &[[Cell<'_>; N]],
+    mut rows: &[[Cell<'_>; N]],
 ) -> Result<usize> {
     let row = format!("({})", ["?"; N].join(", "));
-    let statement = |rows: usize| {
-        format!("INSERT INTO {into} VALUES {} ON CONFLICT DO {conflict}", vec![row.as_str(); rows].join(", "))
-    };
-    let (many, single) = rows.as_chunks::<ROWS>();
     let mut changed = 0;
-    for rows in many {
-        changed += tx.prepare_cached(&statement(ROWS))?.execute(params_from_iter(rows.as_flattened()))?;
-    }
-    for row in single {
-        changed += tx.prepare_cached(&statement(1))?.execute(params_from_iter(row))?;
+    for many in ROWS {
+        let values = vec![row.as_str(); many].join(", ");
+        let statement = format!("INSERT INTO {into} VALUES {values} ON CONFLICT DO {conflict}");
+        while let Some((now, later)) = rows.split_at_checked(many) {
+            changed += tx.prepare_cached(&statement)?.execute(params_from_iter(now.as_flattened()))?;
+            rows = later;
+        }
     }
     Ok(changed)
 }
@@ -505,22 +491,10 @@ struct StoredReply {
     cost: Option<i64>,
 }
 
-impl StoredReply {
-    /// Takes over what another record of the reply says, if that is more.
-    fn hear(&mut self, other: &Usage, cost: Option<i64>) {
-        // A copy may have been given a new time.
-        let at = self.usage.at.min(other.at);
-        if other.says_more_than(&self.usage.tokens) {
-            (self.usage, self.cost) = (other.clone(), cost);
-        }
-        self.usage.at = at;
-    }
-}
-
 /// Counts replies once. How many were new, or less complete before.
 fn put_replies(tx: &Transaction<'_>, replies: &[StoredReply], piece: &Piece) -> Result<usize> {
     let mut changed = 0;
-    for replies in replies.chunks(ROWS) {
+    for replies in replies.chunks(ROWS[0]) {
         let new = insert_replies(tx, replies)?;
         changed += new;
         if new < replies.len() {
@@ -539,7 +513,9 @@ fn correct_reply(tx: &Transaction<'_>, new: &StoredReply, piece: &Piece) -> Resu
         .prepare_cached("SELECT * FROM usage WHERE key = ?1")?
         .query_row([&new.usage.key], |row| Ok(read_reply(row)))??;
     let mut merged = known.clone();
-    merged.hear(&new.usage, new.cost);
+    if merged.usage.take_over(&new.usage) {
+        merged.cost = new.cost;
+    }
     if new.conversation != known.conversation {
         let whose = tx
             .prepare_cached("SELECT born_at, provider_id FROM conversations WHERE id = ?1")?

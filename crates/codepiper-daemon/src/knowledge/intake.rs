@@ -119,8 +119,14 @@ impl Intake {
     pub(super) fn prepare(&mut self, source: &Source, piece: Piece) -> anyhow::Result<store::Piece> {
         let prices = self.app.knowledge.prices.table();
         let mut places: Vec<Place> = Vec::new();
-        let mut replies = Vec::new();
+        let mut replies: Vec<Reply> = Vec::new();
+        let mut heard: HashMap<String, usize> = HashMap::new();
         for (usage, cwd, branch) in piece.replies {
+            // The lines of one reply stand together; each has a price to find only once.
+            if let Some(index) = heard.get(&usage.key) {
+                replies[*index].usage.take_over(&usage);
+                continue;
+            }
             let (cwd, branch) = (cwd.unwrap_or_default(), branch.unwrap_or_default());
             let known = places.iter().position(|place| place.cwd == cwd && place.branch == branch);
             let place = known.unwrap_or_else(|| {
@@ -128,8 +134,11 @@ impl Intake {
                 places.push(Place { cwd, branch, repo });
                 places.len() - 1
             });
-            let cost = prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing);
-            replies.push(Reply { usage, cost: cost.map(|money| money.0), place });
+            heard.insert(usage.key.clone(), replies.len());
+            replies.push(Reply { usage, cost: None, place });
+        }
+        for Reply { usage, cost, .. } in &mut replies {
+            *cost = prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing).map(|money| money.0);
         }
         let Some(conversation) = conversation_of(source, &piece.file) else {
             anyhow::bail!("no line says which conversation this is");

@@ -310,6 +310,30 @@ fn a_line_that_hides_its_usage_behind_escapes_counts() {
 }
 
 #[test]
+fn a_reply_counts_whatever_is_said_in_it_and_however_it_is_written() {
+    let (claude, _) = &readers()[0];
+    let line = |cwd: &str, content: &str| {
+        format!(
+            r#"{{"type":"assistant","uuid":"u","timestamp":"2026-11-20T10:00:00Z","cwd":"{cwd}","message":{{"id":"m","model":"x","content":{content},"usage":{{"input_tokens":3}}}}}}"#
+        )
+    };
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let deep = format!(r#"[{{"type":"tool_use","input":{deep}}}]"#);
+    for line in [
+        line("/p", "\"said\""),
+        line("/p", r#""half a character \ud83d""#),
+        line(r"/p/\ud83d", r#""said""#),
+        line("/p", "1e999"),
+        line("/p", &deep),
+        format!(" {} ", line("/p", "[]")),
+    ] {
+        let lines = [line.as_bytes()];
+        let found = replies(*claude, &lines);
+        assert_eq!((found.len(), counted(*claude, &lines)), (1, Some(found)), "{line}");
+    }
+}
+
+#[test]
 fn a_reply_that_leaves_something_to_the_lines_before_says_so() {
     let (claude, _) = &readers()[0];
     let whole = json!({
