@@ -9,7 +9,6 @@ use crate::app::App;
 use codepiper_api::knowledge::{ImportProblem, ImportProgress};
 use codepiper_core::provider::Provider;
 use codepiper_store::knowledge as store;
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,6 +20,10 @@ use walkdir::WalkDir;
 
 /// Pieces that are read ahead; each is about as large in memory as what is taken of its file.
 const AHEAD_MAX: usize = 8;
+
+/// Pieces that are committed together: pages that several of them change are written once, and what could be undone stays
+/// small.
+const TOGETHER_MAX: usize = 4;
 
 /// Threads that count. What they find is little, so the writer waits for them; when everything is read, they for it.
 const COUNTING_THREADS: usize = 2;
@@ -119,7 +122,7 @@ async fn go_through(
     taken
 }
 
-/// Commits what was read, as much as there is at a time: fewer pages are written often.
+/// Commits what was read, some pieces at a time.
 async fn take_all(
     app: &App,
     intake: &mut Intake,
@@ -128,7 +131,7 @@ async fn take_all(
     told: &watch::Sender<ImportProgress>,
 ) -> anyhow::Result<()> {
     let mut some = Vec::new();
-    while read.recv_many(&mut some, AHEAD_MAX).await > 0 {
+    while read.recv_many(&mut some, TOGETHER_MAX).await > 0 {
         let (mut pieces, mut bytes, mut files) = (Vec::new(), 0, 0);
         for read in some.drain(..) {
             let (source, error) = match read {
@@ -154,10 +157,12 @@ async fn take_all(
                 tell_problem(intake, &source, &error, told).await;
             }
         }
-        // Each by itself, which keeps what could be undone small; they wait together, so they are committed together.
-        let now = Timestamp::now();
-        let writes = pieces.into_iter().map(|piece| app.store.write(move |tx| store::take(tx, &piece, now)));
-        let taken = try_join_all(writes).await?;
+        // All or none: a piece must not be there without the one before it in its file.
+        let taken = app.store.write(move |tx| {
+            let now = Timestamp::now();
+            pieces.iter().map(|piece| store::take(tx, piece, now)).collect::<Result<Vec<_>, _>>()
+        });
+        let taken = taken.await?;
         told.send_modify(|progress| {
             match pass {
                 Pass::Counting => progress.bytes_counted += bytes,

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &ImportArgs, daemon: &Client) -> Result<(), Refusa
                 Refusal::new(Fault::Internal, format!("cannot understand the daemon's answer: {error}"))
             })?;
             let was_counting = last.as_ref().is_some_and(|last| !last.counted);
-            if progress.counted && was_counting && !args.format.json() {
+            if progress.counted && was_counting && progress.replies > 0 && !args.format.json() {
                 let clear = if shows_bar { "\r\x1b[K" } else { "" };
                 output::say(&format!("{clear}all replies are counted: tokens and costs are complete"));
             }
