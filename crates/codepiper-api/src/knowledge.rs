@@ -18,7 +18,7 @@ pub struct ImportRequest {
     pub codex_home: Option<String>,
 }
 
-/// How far an import is.
+/// How far an import is. It first counts the replies of all transcripts, then reads everything in them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportProgress {
@@ -28,7 +28,11 @@ pub struct ImportProgress {
     pub files_done: u64,
     /// Bytes in all files.
     pub bytes: u64,
-    /// Of these, read by this import or before.
+    /// Of these, with their replies counted by this import or before.
+    pub bytes_counted: u64,
+    /// Whether all replies are counted: tokens and costs are complete.
+    pub counted: bool,
+    /// Of all bytes, read by this import or before.
     pub bytes_done: u64,
     /// Pieces of conversations that were new.
     pub entries: u64,

@@ -13,12 +13,17 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
+pub(crate) mod count;
 pub(crate) mod lenient;
 
 /// Understands the transcripts of one kind of agent.
 pub trait Reader: Send + Sync {
     /// What one line says, without its newline. `context` is what earlier lines of the same file said.
     fn read(&self, context: &mut Context, line: &[u8]) -> Line;
+
+    /// The usage that a line tells, and nothing else of it: what [`Reader::read`] would say, sooner. `context` is that of
+    /// counting, for which most lines are passed over.
+    fn count(&self, context: &mut Context, line: &[u8]) -> Counted;
 
     /// Whether a file below the provider's folder is a transcript, by its path relative to that folder, and what is
     /// known of it from that. `None` for any other file.
@@ -126,6 +131,18 @@ impl Line {
     pub(crate) fn unknown(kind: &str) -> Self {
         Self { understood: Understood::UnknownKind(name(kind)), ..Self::default() }
     }
+}
+
+/// What one line says for the count.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Counted {
+    /// Nothing.
+    Nothing,
+    /// The usage of a reply.
+    Reply(Usage),
+    /// The usage of a reply of which a part stands in lines that were passed over. All lines have to be read, from where
+    /// none was.
+    InOthers,
 }
 
 /// How well a line was understood.

@@ -101,4 +101,16 @@ impl Usage {
     pub fn says_more_than(&self, other: &Tokens) -> bool {
         (self.tokens.total(), self.tokens.output) > (other.total(), other.output)
     }
+
+    /// Takes over what another record of the same reply says. Whether it said more.
+    pub fn take_over(&mut self, other: &Self) -> bool {
+        // A copy may have been given a new time.
+        let at = self.at.min(other.at);
+        let is_more = other.says_more_than(&self.tokens);
+        if is_more {
+            *self = other.clone();
+        }
+        self.at = at;
+        is_more
+    }
 }

@@ -40,6 +40,8 @@ CREATE TABLE transcripts (
     fingerprint  TEXT NOT NULL,              -- of the file's first bytes: the same name may be another file
     offset       INTEGER NOT NULL,           -- behind the last whole line that was taken
     context      TEXT NOT NULL,              -- JSON: what the reader remembers
+    counted      INTEGER,                    -- behind the last whole line of which the usage is counted, where that is farther
+    counted_context TEXT,                    -- JSON: what the reader remembers there
     lines        INTEGER NOT NULL DEFAULT 0,
     broken       INTEGER NOT NULL DEFAULT 0,
     unknown      TEXT NOT NULL DEFAULT '{}', -- JSON: kinds of records that this version does not know, with their numbers

@@ -7,8 +7,9 @@ use super::{Connection, Result, StoreError, Transaction, from_ms, to_ms};
 use codepiper_core::ids::SessionId;
 use codepiper_core::transcript::{Context, Entry, Kind, Outcome};
 use codepiper_core::usage::{Tokens, Usage};
-use rusqlite::{OptionalExtension, Row};
-use std::collections::BTreeMap;
+use rusqlite::types::{ToSql, ToSqlOutput, Value};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
+use std::collections::{BTreeMap, HashMap};
 
 /// Entries put into the search in one transaction; a tool's long output takes a millisecond.
 pub const INDEX_STEP: usize = 500;
@@ -16,9 +17,24 @@ pub const INDEX_STEP: usize = 500;
 /// The cache of a connection, in KiB: memory is promised small.
 pub const USUAL_CACHE: i64 = 2_000;
 
-/// Gives the writer a cache of so many KiB; what it held beyond that is given back.
-pub fn cache(tx: &Transaction<'_>, kib: i64) -> Result<()> {
+/// The same while an import runs: pages that many rows share are written once.
+const IMPORT_CACHE: i64 = 24_000;
+
+/// Pages in the log before they are brought into the database, usually and while an import runs: what is changed again
+/// and again is then brought there once. None of it is less safe: what was committed is in the log.
+const CHECKPOINT: [i64; 2] = [1_000, 4_000];
+
+/// Statements that are kept ready, usually and while an import runs.
+const STATEMENTS: [usize; 2] = [16, 48];
+
+/// Sets the writer up for an import, or for usual times again; what it held beyond that is given back.
+pub fn set_up(tx: &Transaction<'_>, for_import: bool) -> Result<()> {
+    let kib = if for_import { IMPORT_CACHE } else { USUAL_CACHE };
     tx.pragma_update(None, "cache_size", -kib)?;
+    tx.pragma_update(None, "wal_autocheckpoint", CHECKPOINT[usize::from(for_import)])?;
+    // What a statement with triggers would undo is kept while it runs: in a file that is half of all writing.
+    tx.pragma_update(None, "temp_store", if for_import { "MEMORY" } else { "DEFAULT" })?;
+    tx.set_prepared_statement_cache_capacity(STATEMENTS[usize::from(for_import)]);
     Ok(tx.execute_batch("PRAGMA shrink_memory")?)
 }
 
@@ -39,8 +55,19 @@ pub struct File {
     pub offset: u64,
     /// What the reader remembers.
     pub context: Context,
+    /// How far its replies are counted already, where that is farther.
+    pub ahead: Option<Ahead>,
     /// What was found in it.
     pub found: Found,
+}
+
+/// How far replies are counted without anything else having been taken in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ahead {
+    /// Behind the last whole line.
+    pub offset: u64,
+    /// What the reader remembers, where it only counts.
+    pub context: Context,
 }
 
 /// What was found in a file.
@@ -124,8 +151,7 @@ pub fn files(connection: &Connection) -> Result<Vec<File>> {
     files.map(|file| file?).collect()
 }
 
-const FILE: &str =
-    "path, provider, device, inode, fingerprint, offset, context, lines, broken, unknown, problem";
+const FILE: &str = "path, provider, device, inode, fingerprint, offset, context, counted, counted_context, lines, broken, unknown, problem";
 
 fn read_file(row: &Row<'_>) -> Result<File> {
     let json = |column: &str| -> Result<String> { Ok(row.get(column)?) };
@@ -133,6 +159,12 @@ fn read_file(row: &Row<'_>) -> Result<File> {
         what: format!("{what} of a transcript"),
         why: why.to_string(),
     };
+    let counted: Option<u64> = row.get("counted")?;
+    let ahead = counted.map(|offset| -> Result<Ahead> {
+        let context = json("counted_context")?;
+        let context = serde_json::from_str(&context).map_err(|why| corrupt("context", why))?;
+        Ok(Ahead { offset, context })
+    });
     Ok(File {
         path: row.get("path")?,
         provider: row.get("provider")?,
@@ -141,6 +173,7 @@ fn read_file(row: &Row<'_>) -> Result<File> {
         fingerprint: row.get("fingerprint")?,
         offset: row.get("offset")?,
         context: serde_json::from_str(&json("context")?).map_err(|why| corrupt("context", why))?,
+        ahead: ahead.transpose()?,
         found: Found {
             lines: row.get("lines")?,
             broken: row.get("broken")?,
@@ -196,22 +229,16 @@ pub fn take(tx: &Transaction<'_>, piece: &Piece, now: jiff::Timestamp) -> Result
     let mut entries: Vec<&Entry> = piece.entries.iter().collect();
     // A fork writes its first reply before the history it copies.
     entries.sort_by_key(|entry| entry.at);
-    for entry in entries {
-        taken.entries += usize::from(put_entry(tx, conversation, entry)?);
-        note_tool_call(tx, conversation, entry)?;
-    }
-    for reply in &piece.replies {
-        let Some(place) = places.get(reply.place) else { continue };
-        let reply = StoredReply {
-            provider: piece.file.provider.clone(),
-            conversation,
-            session: session.clone(),
-            place: *place,
-            usage: reply.usage.clone(),
-            cost: reply.cost,
-        };
-        taken.replies += usize::from(put_reply(tx, reply, piece.born_at)?);
-    }
+    taken.entries = put_entries(tx, conversation, &entries)?;
+    put_tool_calls(tx, conversation, &entries)?;
+    let stored = |reply: &Reply| {
+        let place = *places.get(reply.place)?;
+        let (provider, session) = (piece.file.provider.clone(), session.clone());
+        let (usage, cost) = (reply.usage.clone(), reply.cost);
+        Some(StoredReply { provider, conversation, session, place, usage, cost })
+    };
+    let replies: Vec<StoredReply> = piece.replies.iter().filter_map(stored).collect();
+    taken.replies = put_replies(tx, &replies, piece)?;
     put_file(tx, &piece.file, conversation, now)?;
     Ok(taken)
 }
@@ -226,15 +253,19 @@ fn put_file(tx: &Transaction<'_>, file: &File, conversation: i64, now: jiff::Tim
     let json = |what: &str, value: serde_json::Result<String>| {
         value.map_err(|why| StoreError::Corrupt { what: what.into(), why: why.to_string() })
     };
+    let ahead = file.ahead.as_ref();
+    let ahead_context =
+        ahead.map(|ahead| json("context", serde_json::to_string(&ahead.context))).transpose()?;
     tx.prepare_cached(
-        "INSERT INTO transcripts (path, provider, conversation, device, inode, fingerprint, offset, context, lines,
-                                  broken, unknown, problem, read_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+        "INSERT INTO transcripts (path, provider, conversation, device, inode, fingerprint, offset, context, counted,
+                                  counted_context, lines, broken, unknown, problem, read_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
          ON CONFLICT (path) DO UPDATE SET
              conversation = excluded.conversation, device = excluded.device, inode = excluded.inode,
              fingerprint = excluded.fingerprint, offset = excluded.offset, context = excluded.context,
-             lines = excluded.lines, broken = excluded.broken, unknown = excluded.unknown,
-             problem = excluded.problem, read_at = excluded.read_at",
+             counted = excluded.counted, counted_context = excluded.counted_context, lines = excluded.lines,
+             broken = excluded.broken, unknown = excluded.unknown, problem = excluded.problem,
+             read_at = excluded.read_at",
     )?
     .execute((
         &file.path,
@@ -245,6 +276,8 @@ fn put_file(tx: &Transaction<'_>, file: &File, conversation: i64, now: jiff::Tim
         &file.fingerprint,
         file.offset,
         json("context", serde_json::to_string(&file.context))?,
+        ahead.map(|ahead| ahead.offset),
+        ahead_context,
         file.found.lines,
         file.found.broken,
         json("unknown kinds", serde_json::to_string(&file.found.unknown))?,
@@ -273,7 +306,11 @@ fn place_of(tx: &Transaction<'_>, place: &Place) -> Result<i64> {
 /// The conversation's number, and the session that goes on with it; empty for none.
 fn conversation_of(tx: &Transaction<'_>, piece: &Piece, place: Option<i64>) -> Result<(i64, String)> {
     let Context { parent, title, model, .. } = &piece.file.context;
-    let times = || piece.entries.iter().filter_map(|entry| entry.at).map(to_ms);
+    let counted = piece.file.ahead.as_ref().map(|ahead| &ahead.context);
+    let parent = parent.as_ref().or(counted.and_then(|counted| counted.parent.as_ref()));
+    let model = model.as_ref().or(counted.and_then(|counted| counted.model.as_ref()));
+    let replied = piece.replies.iter().map(|reply| reply.usage.at).filter(|at| at.as_millisecond() > 0);
+    let times = || piece.entries.iter().filter_map(|entry| entry.at).chain(replied.clone()).map(to_ms);
     let found = tx
         .prepare_cached(
             "INSERT INTO conversations (provider, provider_id, parent, session, title, place, model, born_at,
@@ -305,18 +342,55 @@ fn conversation_of(tx: &Transaction<'_>, piece: &Piece, place: Option<i64>) -> R
     Ok(found)
 }
 
-/// Whether the entry was new.
-fn put_entry(tx: &Transaction<'_>, conversation: i64, entry: &Entry) -> Result<bool> {
-    let Some(at) = entry.at else { return Ok(false) };
-    let body = serde_json::to_string(&entry.kind)
-        .map_err(|why| StoreError::Corrupt { what: "entry".into(), why: why.to_string() })?;
-    let added = tx
-        .prepare_cached(
-            "INSERT INTO entries (conversation, uid, agent, at, role, body, text)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-        )?
-        .execute((conversation, &entry.uid, &entry.agent, to_ms(at), role(&entry.kind), body, &entry.text))?;
-    Ok(added > 0)
+/// A value in a row.
+type Cell<'a> = ToSqlOutput<'a>;
+
+/// The value of a column that has none.
+const NOTHING: Cell<'static> = Cell::Owned(Value::Null);
+
+/// How many rows one statement puts in, as many as there are: what a statement costs beside its rows, a copy of every
+/// page that it changes among it, is then shared by them.
+const ROWS: [usize; 3] = [64, 8, 1];
+
+/// Puts rows in, in their order: `into` a table with columns, with what is to be done about a row that is there. How
+/// many were new or changed.
+fn put_rows<const N: usize>(
+    tx: &Transaction<'_>,
+    into: &str,
+    conflict: &str,
+    mut rows: &[[Cell<'_>; N]],
+) -> Result<usize> {
+    let row = format!("({})", ["?"; N].join(", "));
+    let mut changed = 0;
+    for many in ROWS {
+        let values = vec![row.as_str(); many].join(", ");
+        let statement = format!("INSERT INTO {into} VALUES {values} ON CONFLICT DO {conflict}");
+        while let Some((now, later)) = rows.split_at_checked(many) {
+            changed += tx.prepare_cached(&statement)?.execute(params_from_iter(now.as_flattened()))?;
+            rows = later;
+        }
+    }
+    Ok(changed)
+}
+
+/// How many were new.
+fn put_entries(tx: &Transaction<'_>, conversation: i64, entries: &[&Entry]) -> Result<usize> {
+    let mut rows = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let Some(at) = entry.at else { continue };
+        let body = serde_json::to_string(&entry.kind)
+            .map_err(|why| StoreError::Corrupt { what: "entry".into(), why: why.to_string() })?;
+        rows.push([
+            conversation.into(),
+            entry.uid.as_str().into(),
+            entry.agent.to_sql()?,
+            to_ms(at).into(),
+            role(&entry.kind).into(),
+            body.into(),
+            entry.text.as_str().into(),
+        ]);
+    }
+    put_rows(tx, "entries (conversation, uid, agent, at, role, body, text)", "NOTHING", &rows)
 }
 
 /// Who speaks, for filters.
@@ -335,28 +409,65 @@ pub fn role(kind: &Kind) -> &'static str {
     }
 }
 
-fn note_tool_call(tx: &Transaction<'_>, conversation: i64, entry: &Entry) -> Result<()> {
-    let Some(at) = entry.at.map(to_ms) else { return Ok(()) };
-    match &entry.kind {
-        Kind::ToolCall { call, tool, .. } => {
-            tx.prepare_cached(
-                "INSERT INTO tool_calls (call, conversation, tool, at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET tool = excluded.tool, at = min(at, excluded.at)
-                 WHERE tool IS NULL",
-            )?
-            .execute((call, conversation, tool, at))?;
+/// What a piece says of one tool call.
+struct SaidOfCall<'a> {
+    call: &'a str,
+    tool: Option<&'a str>,
+    at: i64,
+    ended: Option<(Outcome, Option<u64>)>,
+}
+
+/// Notes the tool calls that entries begin and end, each once: its call and its result mostly stand in one piece.
+fn put_tool_calls(tx: &Transaction<'_>, conversation: i64, entries: &[&Entry]) -> Result<()> {
+    let mut calls: Vec<SaidOfCall> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for entry in entries {
+        let Some(at) = entry.at.map(to_ms) else { continue };
+        let (call, tool, ended) = match &entry.kind {
+            Kind::ToolCall { call, tool, .. } => (call, Some(tool.as_str()), None),
+            Kind::ToolResult { call, outcome, duration_ms, .. } => {
+                (call, None, Some((*outcome, *duration_ms)))
+            }
+            _ => continue,
+        };
+        let Some(said) = known.get(call.as_str()).map(|index| &mut calls[*index]) else {
+            known.insert(call, calls.len());
+            calls.push(SaidOfCall { call, tool, at, ended });
+            continue;
+        };
+        if said.tool.is_none() && tool.is_some() {
+            (said.tool, said.at) = (tool, said.at.min(at));
         }
-        Kind::ToolResult { call, outcome, duration_ms, .. } => {
-            tx.prepare_cached(
-                "INSERT INTO tool_calls (call, conversation, at, outcome, duration_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET outcome = excluded.outcome,
-                     duration_ms = coalesce(excluded.duration_ms, excluded.at - at)
-                 WHERE outcome IS NULL",
-            )?
-            .execute((call, conversation, at, outcome_word(*outcome), duration_ms))?;
+        if let (None, Some((outcome, duration_ms))) = (said.ended, ended) {
+            let took = || u64::try_from(at - said.at).ok();
+            said.ended = Some((outcome, duration_ms.or_else(took)));
         }
-        _ => {}
     }
+    let mut rows = Vec::with_capacity(calls.len());
+    for SaidOfCall { call, tool, at, ended } in calls {
+        let (outcome, duration_ms) = ended.unzip();
+        rows.push([
+            call.into(),
+            conversation.into(),
+            tool.map_or(NOTHING, Cell::from),
+            at.into(),
+            outcome.map_or(NOTHING, |outcome| outcome_word(outcome).into()),
+            duration_ms.flatten().map_or(NOTHING, |ms| i64::try_from(ms).unwrap_or(i64::MAX).into()),
+        ]);
+    }
+    put_rows(
+        tx,
+        "tool_calls (call, conversation, tool, at, outcome, duration_ms)",
+        "UPDATE SET
+             tool = coalesce(tool, excluded.tool),
+             at = iif(tool IS NULL AND excluded.tool IS NOT NULL, min(at, excluded.at), at),
+             outcome = coalesce(outcome, excluded.outcome),
+             duration_ms = iif(outcome IS NULL AND excluded.outcome IS NOT NULL,
+                 coalesce(excluded.duration_ms, excluded.at - at), duration_ms)
+         WHERE (tool IS NULL AND excluded.tool IS NOT NULL)
+             OR (outcome IS NULL AND excluded.outcome IS NOT NULL)",
+        &rows,
+    )?;
     Ok(())
 }
 
@@ -370,6 +481,7 @@ fn outcome_word(outcome: Outcome) -> &'static str {
 }
 
 /// A reply as it is stored: whose it is comes with it.
+#[derive(Debug, Clone, PartialEq)]
 struct StoredReply {
     provider: String,
     conversation: i64,
@@ -379,71 +491,87 @@ struct StoredReply {
     cost: Option<i64>,
 }
 
-/// Counts a reply once: the most complete record of it, in the conversation in which it first happened. Whether
-/// anything changed.
-fn put_reply(tx: &Transaction<'_>, new: StoredReply, born_at: i64) -> Result<bool> {
+/// Counts replies once. How many were new, or less complete before.
+fn put_replies(tx: &Transaction<'_>, replies: &[StoredReply], piece: &Piece) -> Result<usize> {
+    let mut changed = 0;
+    for replies in replies.chunks(ROWS[0]) {
+        let new = insert_replies(tx, replies)?;
+        changed += new;
+        if new < replies.len() {
+            for reply in replies {
+                changed += usize::from(correct_reply(tx, reply, piece)?);
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// Counts a reply that is known: the most complete record of it, in the conversation in which it first happened.
+/// Whether anything changed.
+fn correct_reply(tx: &Transaction<'_>, new: &StoredReply, piece: &Piece) -> Result<bool> {
     let known = tx
-        .prepare_cached(
-            "SELECT usage.*, conversations.born_at FROM usage
-             JOIN conversations ON conversations.id = usage.conversation WHERE key = ?1",
-        )?
-        .query_row([&new.usage.key], |row| Ok((read_reply(row), row.get::<_, i64>("born_at")?)))
-        .optional()?;
-    let Some((known, known_born_at)) = known else {
-        insert_reply(tx, &new)?;
-        return Ok(true);
-    };
-    let known = known?;
-    let is_older = new.conversation != known.conversation && born_at < known_born_at;
-    let says_more = new.usage.says_more_than(&known.usage.tokens);
-    // A copy may have been given a new time.
-    let at = new.usage.at.min(known.usage.at);
-    let mut merged = match (is_older, says_more) {
-        (false, false) if at == known.usage.at => return Ok(false),
-        (false, false) => known,
-        (true, true) => new,
-        (true, false) => StoredReply { usage: known.usage, cost: known.cost, ..new },
-        (false, true) => StoredReply { usage: new.usage, cost: new.cost, ..known },
-    };
-    merged.usage.at = at;
-    replace_reply(tx, &merged)?;
-    Ok(true)
+        .prepare_cached("SELECT * FROM usage WHERE key = ?1")?
+        .query_row([&new.usage.key], |row| Ok(read_reply(row)))??;
+    let mut merged = known.clone();
+    if merged.usage.take_over(&new.usage) {
+        merged.cost = new.cost;
+    }
+    if new.conversation != known.conversation {
+        let whose = tx
+            .prepare_cached("SELECT born_at, provider_id FROM conversations WHERE id = ?1")?
+            .query_row([known.conversation], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // Of two that were made in the same moment always the same, whichever is read first.
+        if (piece.born_at, &piece.conversation) < (whose.0, &whose.1) {
+            merged = StoredReply { usage: merged.usage, cost: merged.cost, ..new.clone() };
+        }
+    }
+    let is_news = merged != known;
+    if is_news {
+        replace_reply(tx, &merged)?;
+    }
+    Ok(is_news)
 }
 
 /// The sums follow additions and removals, so a correction is both.
 fn replace_reply(tx: &Transaction<'_>, reply: &StoredReply) -> Result<()> {
     tx.prepare_cached("DELETE FROM usage WHERE key = ?1")?.execute([&reply.usage.key])?;
-    insert_reply(tx, reply)
+    insert_replies(tx, std::slice::from_ref(reply))?;
+    Ok(())
 }
 
-fn insert_reply(tx: &Transaction<'_>, reply: &StoredReply) -> Result<()> {
-    let Usage { key, at, model, tokens, billing, vendor_cost } = &reply.usage;
-    let tier = serde_json::to_string(billing)
-        .map_err(|why| StoreError::Corrupt { what: "tier".into(), why: why.to_string() })?;
-    tx.prepare_cached(
-        "INSERT INTO usage (key, at, provider, model, conversation, session, place, input, output, reasoning,
-                            cache_read, cache_write_5m, cache_write_1h, tier, vendor_cost, cost)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-    )?
-    .execute(rusqlite::params![
-        key,
-        to_ms(*at),
-        reply.provider,
-        model,
-        reply.conversation,
-        reply.session,
-        reply.place,
-        tokens.input,
-        tokens.output,
-        tokens.reasoning,
-        tokens.cache_read,
-        tokens.cache_write_5m,
-        tokens.cache_write_1h,
-        tier,
-        vendor_cost,
-        reply.cost,
-    ])?;
-    Ok(())
+/// How many of them were not there.
+fn insert_replies(tx: &Transaction<'_>, replies: &[StoredReply]) -> Result<usize> {
+    let mut rows = Vec::with_capacity(replies.len());
+    for reply in replies {
+        let Usage { key, at, model, tokens, billing, vendor_cost } = &reply.usage;
+        let tier = serde_json::to_string(billing)
+            .map_err(|why| StoreError::Corrupt { what: "tier".into(), why: why.to_string() })?;
+        rows.push([
+            key.as_str().into(),
+            to_ms(*at).into(),
+            reply.provider.as_str().into(),
+            model.as_str().into(),
+            reply.conversation.into(),
+            reply.session.as_str().into(),
+            reply.place.into(),
+            tokens.input.to_sql()?,
+            tokens.output.to_sql()?,
+            tokens.reasoning.to_sql()?,
+            tokens.cache_read.to_sql()?,
+            tokens.cache_write_5m.to_sql()?,
+            tokens.cache_write_1h.to_sql()?,
+            tier.into(),
+            vendor_cost.to_sql()?,
+            reply.cost.to_sql()?,
+        ]);
+    }
+    put_rows(
+        tx,
+        "usage (key, at, provider, model, conversation, session, place, input, output, reasoning, cache_read,
+                cache_write_5m, cache_write_1h, tier, vendor_cost, cost)",
+        "NOTHING",
+        &rows,
+    )
 }
 
 fn read_reply(row: &Row<'_>) -> Result<StoredReply> {

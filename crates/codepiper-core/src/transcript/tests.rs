@@ -4,8 +4,9 @@ mod accounting;
 mod properties;
 mod samples;
 
-use super::{Context, Entry, Kind, Line, Reader, Understood};
+use super::{Context, Counted, Entry, Kind, Line, Reader, Understood};
 use crate::provider::Speaks;
+use crate::usage::Usage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,32 @@ fn transcripts(folder: &Path) -> Vec<PathBuf> {
 fn read_all(reader: &dyn Reader, context: &mut Context, file: &[u8]) -> Vec<Line> {
     let file = file.strip_suffix(b"\n").unwrap_or(file);
     file.split(|byte| *byte == b'\n').map(|line| reader.read(context, line)).collect()
+}
+
+/// A reply with the folder and the branch of its time.
+pub(crate) type Placed = (Usage, Option<String>, Option<String>);
+
+/// All replies of a file, found by reading every line.
+pub(crate) fn replies(reader: &dyn Reader, lines: &[&[u8]]) -> Vec<Placed> {
+    let mut context = Context::default();
+    let read = |line: &&[u8]| {
+        let usage = reader.read(&mut context, line).usage?;
+        Some((usage, context.cwd.clone(), context.branch.clone()))
+    };
+    lines.iter().filter_map(read).collect()
+}
+
+/// The same, found by counting; `None` where a line tells that it depends on others.
+pub(crate) fn counted(reader: &dyn Reader, lines: &[&[u8]]) -> Option<Vec<Placed>> {
+    let (mut context, mut replies) = (Context::default(), Vec::new());
+    for line in lines {
+        match reader.count(&mut context, line) {
+            Counted::Nothing => {}
+            Counted::Reply(usage) => replies.push((usage, context.cwd.clone(), context.branch.clone())),
+            Counted::InOthers => return None,
+        }
+    }
+    Some(replies)
 }
 
 /// What lines tell, one after the other: entries as one line each, and lines that are not understood.

@@ -1,6 +1,7 @@
-//! Takes in all that agents left on this machine, in one go. A thread reads ahead while what was read is committed.
+//! Takes in all that agents left on this machine, in one go and two passes: first the replies are counted, so that all
+//! figures are complete within seconds, then everything is read. Threads read ahead while what was read is committed.
 //!
-//! It can be stopped at any moment and begun again: the place in each file is stored with what was read of it.
+//! It can be stopped at any moment and begun again: both places in each file are stored with what was taken of it.
 
 use super::intake::{Intake, Source};
 use super::tail::Piece;
@@ -12,15 +13,20 @@ use jiff::Timestamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 use tokio::sync::{mpsc, watch};
 use walkdir::WalkDir;
 
-/// Pieces that are read ahead; each is about as large in memory as in its file.
+/// Pieces that are read ahead; each is about as large in memory as what is taken of its file.
 const AHEAD_MAX: usize = 8;
 
-/// The store's cache while an import runs, in KiB: pages that many rows share are written once.
-const IMPORT_CACHE: i64 = 32_000;
+/// Pieces that are committed together: pages that several of them change are written once, and what could be undone stays
+/// small.
+const TOGETHER_MAX: usize = 4;
+
+/// Threads that count. What they find is little, so the writer waits for them; when everything is read, they for it.
+const COUNTING_THREADS: usize = 2;
 
 /// Problems that are told one by one.
 const PROBLEMS_MAX: usize = 100;
@@ -34,7 +40,16 @@ pub(crate) struct From {
     pub(crate) folder: PathBuf,
 }
 
-/// What comes from the thread that reads.
+/// What is taken of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// What replies took.
+    Counting,
+    /// Everything.
+    Reading,
+}
+
+/// What comes from a thread that reads.
 enum Read {
     Piece(Arc<Source>, Box<Piece>),
     Unreadable(Arc<Source>, anyhow::Error),
@@ -50,68 +65,112 @@ pub(super) async fn run(
     from: Vec<From>,
     told: &watch::Sender<ImportProgress>,
 ) -> anyhow::Result<()> {
-    let mut known: HashMap<String, store::File> = HashMap::new();
-    for file in app.store.read(store::files).await? {
-        known.insert(file.path.clone(), file);
-    }
     let found = tokio::task::spawn_blocking(move || find(&from)).await?;
     told.send_modify(|progress| {
         progress.files = found.len() as u64;
         progress.bytes = found.iter().map(|(_, size)| size).sum();
     });
-    let (pieces, mut read) = mpsc::channel(AHEAD_MAX);
-    let reading = tokio::task::spawn_blocking(move || {
-        for (source, _) in found {
-            let known = known.remove(&source.name());
-            if !read_file(Arc::new(source), known, &pieces) {
-                return; // nobody takes it any more
-            }
-        }
-    });
-    let mut intake = Intake::new(app.clone());
-    app.store.write(|tx| store::cache(tx, IMPORT_CACHE)).await?;
-    let taken = take_all(&app, &mut intake, &mut read, told).await;
-    app.store.write(|tx| store::cache(tx, store::USUAL_CACHE)).await?;
-    taken?;
-    drop(read); // whoever reads ahead stops
-    reading.await?;
-    Ok(())
+    let found = found.into_iter().map(|(source, _)| Arc::new(source)).collect();
+    app.store.write(|tx| store::set_up(tx, true)).await?;
+    let taken = both_passes(&app, found, told).await;
+    app.store.write(|tx| store::set_up(tx, false)).await?;
+    taken
 }
 
-/// Commits what was read, as much as there is at a time: fewer pages are written often.
+async fn both_passes(
+    app: &Arc<App>,
+    found: Arc<[Arc<Source>]>,
+    told: &watch::Sender<ImportProgress>,
+) -> anyhow::Result<()> {
+    let mut intake = Intake::new(app.clone());
+    go_through(app, &mut intake, found.clone(), Pass::Counting, told).await?;
+    told.send_modify(|progress| progress.counted = true);
+    app.knowledge.grown.send_replace(());
+    go_through(app, &mut intake, found, Pass::Reading, told).await
+}
+
+/// Takes of all files what the pass is for.
+async fn go_through(
+    app: &App,
+    intake: &mut Intake,
+    found: Arc<[Arc<Source>]>,
+    pass: Pass,
+    told: &watch::Sender<ImportProgress>,
+) -> anyhow::Result<()> {
+    let known = app.store.read(store::files).await?.into_iter();
+    let known: Arc<HashMap<String, store::File>> =
+        Arc::new(known.map(|file| (file.path.clone(), file)).collect());
+    let next = Arc::new(AtomicUsize::new(0));
+    let (pieces, mut read) = mpsc::channel(AHEAD_MAX);
+    let mut threads = Vec::new();
+    for _ in 0..if pass == Pass::Counting { COUNTING_THREADS } else { 1 } {
+        let (found, known, next, pieces) = (found.clone(), known.clone(), next.clone(), pieces.clone());
+        threads.push(tokio::task::spawn_blocking(move || {
+            while let Some(source) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if !read_file(source, known.get(&source.name()).cloned(), pass, &pieces) {
+                    return; // nobody takes it any more
+                }
+            }
+        }));
+    }
+    drop(pieces); // when the threads are done, all is read
+    let taken = take_all(app, intake, &mut read, pass, told).await;
+    drop(read); // whoever reads ahead stops
+    for thread in threads {
+        thread.await?;
+    }
+    taken
+}
+
+/// Commits what was read, some pieces at a time.
 async fn take_all(
     app: &App,
     intake: &mut Intake,
     read: &mut mpsc::Receiver<Read>,
+    pass: Pass,
     told: &watch::Sender<ImportProgress>,
 ) -> anyhow::Result<()> {
     let mut some = Vec::new();
-    while read.recv_many(&mut some, AHEAD_MAX).await > 0 {
+    while read.recv_many(&mut some, TOGETHER_MAX).await > 0 {
         let (mut pieces, mut bytes, mut files) = (Vec::new(), 0, 0);
         for read in some.drain(..) {
-            match read {
+            let (source, error) = match read {
                 Read::Piece(source, piece) => {
-                    bytes += piece.file.offset.saturating_sub(piece.begin);
+                    bytes += piece.end.saturating_sub(piece.begin);
                     match intake.prepare(&source, *piece) {
-                        Ok(piece) => pieces.push(piece),
-                        Err(error) => told_problem(intake, &source, &error, told).await,
+                        Ok(piece) => {
+                            pieces.push(piece);
+                            continue;
+                        }
+                        Err(error) => (source, error),
                     }
                 }
-                Read::Unreadable(source, error) => told_problem(intake, &source, &error, told).await,
+                Read::Unreadable(source, error) => (source, error),
                 Read::Done { known } => {
                     bytes += known;
                     files += 1;
+                    continue;
                 }
+            };
+            // What cannot be counted cannot be read either, and is told then.
+            if pass == Pass::Reading {
+                tell_problem(intake, &source, &error, told).await;
             }
         }
+        // All or none: a piece must not be there without the one before it in its file.
         let taken = app.store.write(move |tx| {
             let now = Timestamp::now();
             pieces.iter().map(|piece| store::take(tx, piece, now)).collect::<Result<Vec<_>, _>>()
         });
         let taken = taken.await?;
         told.send_modify(|progress| {
-            progress.bytes_done += bytes;
-            progress.files_done += files;
+            match pass {
+                Pass::Counting => progress.bytes_counted += bytes,
+                Pass::Reading => {
+                    progress.bytes_done += bytes;
+                    progress.files_done += files;
+                }
+            }
             progress.entries += taken.iter().map(|taken| taken.entries as u64).sum::<u64>();
             progress.replies += taken.iter().map(|taken| taken.replies as u64).sum::<u64>();
         });
@@ -119,7 +178,7 @@ async fn take_all(
     Ok(())
 }
 
-async fn told_problem(
+async fn tell_problem(
     intake: &Intake,
     source: &Source,
     error: &anyhow::Error,
@@ -134,11 +193,21 @@ async fn told_problem(
 }
 
 /// Sends a file piece by piece. `false` when nobody listens.
-fn read_file(source: Arc<Source>, mut known: Option<store::File>, pieces: &mpsc::Sender<Read>) -> bool {
+fn read_file(
+    source: &Arc<Source>,
+    mut known: Option<store::File>,
+    pass: Pass,
+    pieces: &mpsc::Sender<Read>,
+) -> bool {
     let send = |read| pieces.blocking_send(read).is_ok();
+    let mut counting = source.counting();
     let mut begun_at = None;
     loop {
-        match source.read_on(known.clone()) {
+        let piece = match pass {
+            Pass::Counting => source.count_on(known.clone(), &mut counting),
+            Pass::Reading => source.read_on(known.clone()),
+        };
+        match piece {
             Ok(Some(piece)) => {
                 begun_at.get_or_insert(piece.begin);
                 let has_more = piece.has_more;
@@ -159,7 +228,11 @@ fn read_file(source: Arc<Source>, mut known: Option<store::File>, pieces: &mpsc:
             }
         }
     }
-    let known = begun_at.unwrap_or_else(|| known.map_or(0, |file| file.offset));
+    let was_there = |file: store::File| match (pass, file.ahead) {
+        (Pass::Counting, Some(ahead)) => ahead.offset.max(file.offset),
+        _ => file.offset,
+    };
+    let known = begun_at.unwrap_or_else(|| known.map_or(0, was_there));
     send(Read::Done { known })
 }
 

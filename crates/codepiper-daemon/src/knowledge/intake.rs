@@ -1,6 +1,6 @@
 //! From a piece of a file to rows: priced, placed, committed.
 
-use super::tail::{self, Piece};
+use super::tail::{self, Counting, Piece};
 use crate::app::App;
 use codepiper_core::ids::SessionId;
 use codepiper_core::provider::Dialect;
@@ -53,9 +53,28 @@ impl Source {
     /// What is there behind what is known. Blocks.
     pub(super) fn read_on(&self, known: Option<store::File>) -> io::Result<Option<Piece>> {
         let Some(reader) = self.dialect.reader() else { return Ok(None) };
+        tail::read_on(&self.path, &self.provider, reader, known, || self.begin())
+    }
+
+    /// The replies behind those that are counted. Blocks.
+    pub(super) fn count_on(
+        &self,
+        known: Option<store::File>,
+        how: &mut Counting,
+    ) -> io::Result<Option<Piece>> {
+        let Some(reader) = self.dialect.reader() else { return Ok(None) };
+        tail::count_on(&self.path, &self.provider, reader, known, how, || self.begin())
+    }
+
+    /// How its replies can be counted.
+    pub(super) fn counting(&self) -> Counting {
+        // Which conversation this is may be told by any line.
+        if self.kind.conversation.is_none() { Counting::All } else { Counting::Chosen }
+    }
+
+    fn begin(&self) -> Context {
         let FileKind { conversation, agent } = self.kind.clone();
-        let begin = || Context { conversation, agent, ..Context::default() };
-        tail::read_on(&self.path, &self.provider, reader, known, begin)
+        Context { conversation, agent, ..Context::default() }
     }
 }
 
@@ -100,8 +119,14 @@ impl Intake {
     pub(super) fn prepare(&mut self, source: &Source, piece: Piece) -> anyhow::Result<store::Piece> {
         let prices = self.app.knowledge.prices.table();
         let mut places: Vec<Place> = Vec::new();
-        let mut replies = Vec::new();
+        let mut replies: Vec<Reply> = Vec::new();
+        let mut heard: HashMap<String, usize> = HashMap::new();
         for (usage, cwd, branch) in piece.replies {
+            // The lines of one reply stand together; each has a price to find only once.
+            if let Some(index) = heard.get(&usage.key) {
+                replies[*index].usage.take_over(&usage);
+                continue;
+            }
             let (cwd, branch) = (cwd.unwrap_or_default(), branch.unwrap_or_default());
             let known = places.iter().position(|place| place.cwd == cwd && place.branch == branch);
             let place = known.unwrap_or_else(|| {
@@ -109,10 +134,13 @@ impl Intake {
                 places.push(Place { cwd, branch, repo });
                 places.len() - 1
             });
-            let cost = prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing);
-            replies.push(Reply { usage, cost: cost.map(|money| money.0), place });
+            heard.insert(usage.key.clone(), replies.len());
+            replies.push(Reply { usage, cost: None, place });
         }
-        let Some(conversation) = conversation_of(source, &piece.file.context) else {
+        for Reply { usage, cost, .. } in &mut replies {
+            *cost = prices.cost(&usage.model, usage.at, &usage.tokens, &usage.billing).map(|money| money.0);
+        }
+        let Some(conversation) = conversation_of(source, &piece.file) else {
             anyhow::bail!("no line says which conversation this is");
         };
         Ok(store::Piece {
@@ -160,6 +188,7 @@ impl Intake {
 }
 
 /// The file's name says it, or, of old sub-agents, its lines do.
-fn conversation_of(source: &Source, context: &Context) -> Option<String> {
-    source.kind.conversation.clone().or_else(|| context.conversation.clone())
+fn conversation_of(source: &Source, file: &store::File) -> Option<String> {
+    let counted = || file.ahead.as_ref().and_then(|ahead| ahead.context.conversation.clone());
+    source.kind.conversation.clone().or_else(|| file.context.conversation.clone()).or_else(counted)
 }

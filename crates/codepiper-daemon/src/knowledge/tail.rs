@@ -3,9 +3,9 @@
 //! Files are the agent's and hostile: they may be cut, replaced, deleted, or hold a line without end. Whatever was
 //! taken stays; what is read twice counts once, so in doubt a file is read from its beginning.
 
-use codepiper_core::transcript::{Context, Entry, Reader, Understood};
+use codepiper_core::transcript::{Context, Counted, Entry, Reader, Understood};
 use codepiper_core::usage::Usage;
-use codepiper_store::knowledge::{File as Known, Found};
+use codepiper_store::knowledge::{Ahead, File as Known, Found};
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
@@ -16,6 +16,9 @@ use std::path::Path;
 
 /// Bytes of lines in one piece, give or take a line: what a transaction takes in without keeping others waiting.
 const PIECE_SIZE: usize = 512 * 1024;
+
+/// The same where nothing but usage is taken of them.
+const COUNTED_SIZE: usize = 4 * 1024 * 1024;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 * 1024;
@@ -34,6 +37,8 @@ const UNKNOWN_KINDS_MAX: usize = 50;
 pub(crate) struct Piece {
     /// Where in the file it begins.
     pub(crate) begin: u64,
+    /// Where it ends.
+    pub(crate) end: u64,
     /// The file behind the piece.
     pub(crate) file: Known,
     /// When the file was made, in milliseconds since 1970.
@@ -54,9 +59,89 @@ pub(crate) fn read_on(
     known: Option<Known>,
     begin: impl FnOnce() -> Context,
 ) -> io::Result<Option<Piece>> {
+    let (file, mut piece) = open(path, provider, known, begin)?;
+    piece.begin = piece.file.offset;
+    // Replies before this were counted.
+    let counted = piece.file.ahead.as_ref().map_or(0, |ahead| ahead.offset);
+    piece.has_more = lines(file, piece.begin, PIECE_SIZE, |bytes, end| {
+        match bytes {
+            Bytes::Line(line) => piece.take_line(reader, line, piece.file.offset >= counted),
+            Bytes::TooLong => piece.count_broken("longer than 16 MiB"),
+            Bytes::Rest => {}
+        }
+        piece.file.offset = end;
+    })?;
+    piece.end = piece.file.offset;
+    piece.file.ahead.take_if(|ahead| ahead.offset <= piece.end);
+    Ok((piece.end > piece.begin).then_some(piece))
+}
+
+/// How to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// Only lines that matter.
+    Chosen,
+    /// All lines: in this file what one tells depends on others.
+    All,
+}
+
+/// Counts on in a file, ahead of reading it: the piece holds replies alone. It says itself how the next one is to be
+/// counted. `None` when nothing is new.
+pub(crate) fn count_on(
+    path: &Path,
+    provider: &str,
+    reader: &dyn Reader,
+    known: Option<Known>,
+    how: &mut Counting,
+    begin: impl FnOnce() -> Context,
+) -> io::Result<Option<Piece>> {
+    let (file, mut piece) = open(path, provider, known, begin)?;
+    let read = Ahead { offset: piece.file.offset, context: piece.file.context.clone() };
+    let mut ahead =
+        piece.file.ahead.take().filter(|ahead| ahead.offset > read.offset).unwrap_or(read.clone());
+    loop {
+        piece.begin = ahead.offset;
+        let mut depends = false;
+        piece.has_more = lines(file.try_clone()?, piece.begin, COUNTED_SIZE, |bytes, end| {
+            ahead.offset = end;
+            let Bytes::Line(line) = bytes else { return };
+            let context = &mut ahead.context;
+            let said = match *how {
+                Counting::Chosen => reader.count(context, line),
+                Counting::All => reader.read(context, line).usage.map_or(Counted::Nothing, Counted::Reply),
+            };
+            match said {
+                Counted::Nothing => {}
+                Counted::Reply(usage) => {
+                    piece.replies.push((usage, context.cwd.clone(), context.branch.clone()));
+                }
+                Counted::InOthers => depends = true,
+            }
+        })?;
+        if !depends {
+            break;
+        }
+        // From where everything was read.
+        *how = Counting::All;
+        piece.replies.clear();
+        ahead = read.clone();
+    }
+    piece.end = ahead.offset;
+    let is_news = piece.end > piece.begin;
+    piece.file.ahead = Some(ahead);
+    Ok(is_news.then_some(piece))
+}
+
+/// Opens a file, and finds out whether it is the one that is known.
+fn open(
+    path: &Path,
+    provider: &str,
+    known: Option<Known>,
+    begin: impl FnOnce() -> Context,
+) -> io::Result<(File, Piece)> {
     // Never through a link: the folder is the agent's, what a link points to may not be.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let facts = file.metadata()?;
     if !facts.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no file"));
@@ -72,23 +157,18 @@ pub(crate) fn read_on(
         },
         None => fresh(path, provider, begin()),
     };
-    if facts.len() <= known.offset {
-        return Ok(None);
-    }
     (known.device, known.inode) = (facts.dev(), facts.ino());
     known.fingerprint = fingerprint(&file, facts.len().min(FINGERPRINT_SIZE))?;
-    file.seek(SeekFrom::Start(known.offset))?;
-    let mut piece = Piece {
-        begin: known.offset,
+    let piece = Piece {
+        begin: 0,
+        end: 0,
         file: known,
         born_at: born_at(&facts),
         entries: Vec::new(),
         replies: Vec::new(),
         has_more: false,
     };
-    piece.read(file, reader)?;
-    // A line that is not whole yet is no news.
-    Ok((piece.file.offset > piece.begin).then_some(piece))
+    Ok((file, piece))
 }
 
 fn fresh(path: &Path, provider: &str, context: Context) -> Known {
@@ -100,6 +180,7 @@ fn fresh(path: &Path, provider: &str, context: Context) -> Known {
         fingerprint: String::new(),
         offset: 0,
         context,
+        ahead: None,
         found: Found::default(),
     }
 }
@@ -112,7 +193,7 @@ fn what_happened(file: &File, facts: &Metadata, known: &Known) -> io::Result<Opt
     if (known.device, known.inode) != (facts.dev(), facts.ino()) {
         return Ok(Some(READ_AGAIN[0]));
     }
-    if facts.len() < known.offset {
+    if facts.len() < known.ahead.as_ref().map_or(0, |ahead| ahead.offset).max(known.offset) {
         return Ok(Some(READ_AGAIN[1]));
     }
     let size = known.fingerprint.split_once(':').and_then(|(size, _)| size.parse().ok()).unwrap_or(0);
@@ -134,48 +215,55 @@ fn born_at(facts: &Metadata) -> i64 {
     since.map_or(0, |since| since.as_millis() as i64)
 }
 
-impl Piece {
-    fn read(&mut self, mut file: File, reader: &dyn Reader) -> io::Result<()> {
-        let mut held: Vec<u8> = Vec::new();
+/// What is read of a file.
+enum Bytes<'a> {
+    /// A whole line, without its newline.
+    Line(&'a [u8]),
+    /// The beginning of a line that is too long.
+    TooLong,
+    /// What else there is of it.
+    Rest,
+}
+
+/// Goes through the whole lines behind a place, each with the place behind it, until so many bytes are taken. Whether
+/// there is more.
+fn lines(mut file: File, from: u64, size: usize, mut take: impl FnMut(Bytes, u64)) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut place = from; // where `held` begins
+    let mut held: Vec<u8> = Vec::with_capacity(2 * READ_SIZE);
+    let mut too_long = false;
+    loop {
+        let searched = held.len();
+        held.resize(searched + READ_SIZE, 0);
+        let n = file.read(&mut held[searched..])?;
+        held.truncate(searched + n);
+        if n == 0 {
+            return Ok(false); // the rest of a line comes later
+        }
         let mut begin = 0; // of the line that is not whole yet
-        let mut taken = 0;
-        let mut too_long = false;
-        loop {
-            let searched = held.len();
-            held.resize(searched + READ_SIZE, 0);
-            let n = file.read(&mut held[searched..])?;
-            held.truncate(searched + n);
-            if n == 0 {
-                return Ok(()); // the rest of a line comes later
-            }
-            let mut from = searched;
-            while let Some(end) = memchr::memchr(b'\n', &held[from..]).map(|at| from + at) {
-                if too_long {
-                    self.count_broken("longer than 16 MiB");
-                } else {
-                    self.take_line(reader, &held[begin..end]);
-                }
-                too_long = false;
-                self.file.offset += (end + 1 - begin) as u64;
-                taken += end + 1 - begin;
-                (begin, from) = (end + 1, end + 1);
-            }
-            held.drain(..begin);
-            begin = 0;
-            if held.len() > LINE_MAX {
-                // Its bytes go by.
-                too_long = true;
-                self.file.offset += held.len() as u64;
-                held.clear();
-            }
-            if taken >= PIECE_SIZE && !too_long {
-                self.has_more = true;
-                return Ok(());
-            }
+        for end in memchr::memchr_iter(b'\n', &held[searched..]).map(|at| searched + at) {
+            let bytes = if too_long { Bytes::Rest } else { Bytes::Line(&held[begin..end]) };
+            take(bytes, place + end as u64 + 1);
+            too_long = false;
+            begin = end + 1;
+        }
+        held.drain(..begin);
+        place += begin as u64;
+        if held.len() > LINE_MAX {
+            // Its bytes go by.
+            place += held.len() as u64;
+            take(if too_long { Bytes::Rest } else { Bytes::TooLong }, place);
+            too_long = true;
+            held.clear();
+        }
+        if place - from >= size as u64 && !too_long {
+            return Ok(true);
         }
     }
+}
 
-    fn take_line(&mut self, reader: &dyn Reader, line: &[u8]) {
+impl Piece {
+    fn take_line(&mut self, reader: &dyn Reader, line: &[u8], counts: bool) {
         self.file.found.lines += 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
@@ -196,7 +284,7 @@ impl Piece {
             entry.at = entry.at.or_else(|| self.last_time());
             self.entries.push(entry);
         }
-        if let Some(usage) = said.usage {
+        if let Some(usage) = said.usage.filter(|_| counts) {
             let Context { cwd, branch, .. } = &self.file.context;
             self.replies.push((usage, cwd.clone(), branch.clone()));
         }

@@ -33,6 +33,7 @@ fn piece(conversation: &str, born_at: i64, replies: Vec<Reply>) -> Piece {
             fingerprint: "f".into(),
             offset: 100,
             context: Context { model: Some("m".into()), ..Context::default() },
+            ahead: None,
             found: Found { lines: 3, ..Found::default() },
         },
         conversation: conversation.into(),
@@ -162,6 +163,106 @@ async fn what_comes_twice_is_there_once_and_a_file_is_remembered_with_its_place(
     assert_eq!(calls, (1, "failed".into(), 2_000));
     let known = store.read(|db| file(db, "/t/a.jsonl")).await.unwrap();
     assert_eq!(known, Some(first.file));
+}
+
+#[tokio::test]
+async fn of_two_conversations_made_in_the_same_moment_a_reply_belongs_always_to_the_same() {
+    for first in ["a", "b"] {
+        let (_folder, store) = store();
+        let second = if first == "a" { "b" } else { "a" };
+        let copy = |conversation| piece(conversation, 1, vec![reply("x", 5, None)]);
+        take_all(&store, vec![copy(first), copy(second), copy(first)]).await;
+        let whose = store.read(|db| {
+            let sql = "SELECT provider_id FROM usage JOIN conversations ON id = conversation";
+            Ok(db.query_row(sql, [], |row| row.get::<_, String>(0))?)
+        });
+        assert_eq!(whose.await.unwrap(), "a", "{first} first");
+        assert_eq!(store.read(|db| Ok(sums(db))).await.unwrap(), (1, 5, 0, 15));
+    }
+}
+
+#[tokio::test]
+async fn a_place_of_counting_is_kept_beside_that_of_reading() {
+    let (_folder, store) = store();
+    let mut counted = piece("a", 1, vec![reply("x", 5, None)]);
+    let context = Context { model: Some("counted".into()), parent: Some("p".into()), ..Context::default() };
+    counted.file.ahead = Some(Ahead { offset: 500, context });
+    counted.file.context.model = None;
+    take_all(&store, vec![counted.clone()]).await;
+    assert_eq!(store.read(|db| file(db, "/t/a.jsonl")).await.unwrap(), Some(counted.file));
+    let read = piece("a", 1, Vec::new());
+    take_all(&store, vec![read.clone()]).await;
+    assert_eq!(store.read(|db| file(db, "/t/a.jsonl")).await.unwrap(), Some(read.file));
+    let sql = "SELECT parent, model, first_at, last_at FROM conversations";
+    let found = store.read(|db| {
+        Ok(db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?)
+    });
+    let found: (String, String, i64, i64) = found.await.unwrap();
+    let time = at(0).as_millisecond();
+    assert_eq!(found, ("p".into(), "m".into(), time, time), "what counting knew, and reading corrected");
+}
+
+#[tokio::test]
+async fn rows_that_come_many_at_once_are_what_they_are_one_by_one() {
+    const MANY: i64 = 2 * ROWS[0] as i64 + 13;
+    let call = |n: i64| Kind::ToolCall {
+        call: format!("c{n}"),
+        tool: "Bash".into(),
+        input: serde_json::Value::Null,
+    };
+    let result = |n: i64| Kind::ToolResult {
+        call: format!("c{n}"),
+        outcome: Outcome::Ok,
+        duration_ms: (n % 3 == 0).then_some(7),
+        attachments: Vec::new(),
+    };
+    let mut whole = piece("a", 1, Vec::new());
+    for n in 0..MANY {
+        whole.entries.push(entry(&format!("u{n}"), 10 * n, user(), "please"));
+        whole.entries.push(entry(&format!("c{n}"), 10 * n + 1, call(n), "ls"));
+        whole.entries.push(entry(&format!("r{n}"), 10 * n + 3, result(n), "a b"));
+        whole.replies.push(reply(&format!("k{n}"), 1 + n as u64, Some(2)));
+        whole.replies.push(reply(&format!("k{n}"), 5 + n as u64, Some(3)));
+    }
+    let mut ways = Vec::new();
+    for size in [1, 7, usize::MAX] {
+        let (_folder, store) = store();
+        let mut pieces = Vec::new();
+        for entries in whole.entries.chunks(size.min(whole.entries.len())) {
+            pieces.push(Piece { entries: entries.to_vec(), replies: Vec::new(), ..whole.clone() });
+        }
+        for replies in whole.replies.chunks(size.min(whole.replies.len())) {
+            pieces.push(Piece { entries: Vec::new(), replies: replies.to_vec(), ..whole.clone() });
+        }
+        pieces.push(whole.clone()); // nothing of it is new
+        let taken = take_all(&store, pieces).await;
+        assert_eq!(taken.iter().map(|taken| taken.entries).sum::<usize>(), whole.entries.len(), "{size}");
+        assert_eq!(taken.last().unwrap(), &Taken { conversation: 1, ..Taken::default() }, "{size}");
+        let outputs: u64 = (0..MANY as u64).map(|n| 5 + n).sum();
+        assert_eq!(
+            store.read(|db| Ok(sums(db))).await.unwrap(),
+            (MANY as u64, outputs, 3 * MANY, 0),
+            "{size}"
+        );
+        let tables = store.read(|db| {
+            let mut all = String::new();
+            for table in ["entries", "tool_calls", "tools_by_quarter", "messages_by_quarter"] {
+                let mut statement = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2"))?;
+                let columns = statement.column_count();
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    for column in 0..columns {
+                        all += &format!("{:?} ", row.get_ref(column)?);
+                    }
+                    all += "\n";
+                }
+            }
+            Ok(all)
+        });
+        ways.push(tables.await.unwrap());
+    }
+    assert_eq!(ways[0], ways[1]);
+    assert_eq!(ways[1], ways[2]);
 }
 
 #[tokio::test]

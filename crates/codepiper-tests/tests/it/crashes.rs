@@ -97,8 +97,9 @@ async fn after_500_kills_while_50_mb_are_taken_in_every_reply_counts_once() {
     let counts = write_transcript(path.clone(), conversation, 50_000_000);
     let (&end, &expected) = counts.last_key_value().unwrap();
     let mut points = BTreeSet::new();
+    let mut counted_ahead = 0;
     let mut is_again = false;
-    let mut last = 0;
+    let mut last = (0, 0);
     let mut longest = 150; // ms; longer where the machine is too busy to come anywhere before the kill
     for round in 0..KILLS {
         lab.start_daemon();
@@ -107,25 +108,72 @@ async fn after_500_kills_while_50_mb_are_taken_in_every_reply_counts_once() {
         std::thread::sleep(Duration::from_millis(pause));
         lab.kill_daemon();
         import.wait().unwrap();
-        let offset = number(&lab, "SELECT coalesce(max(offset), 0) FROM transcripts");
-        assert!(offset >= last, "kill {round}: the place went back from {last} to {offset}");
+        // Replies are counted ahead of reading all the rest.
+        let read = number(&lab, "SELECT coalesce(max(offset), 0) FROM transcripts");
+        let counted = number(&lab, "SELECT coalesce(max(counted), 0) FROM transcripts").max(read);
+        assert!(last <= (read, counted), "kill {round}: from {last:?} back to {:?}", (read, counted));
         // What is there now is what the lines up to the place say, not more and not less.
-        let up_to_there = if is_again { expected } else { counts[&offset] };
-        assert_eq!(totals(&lab), up_to_there, "kill {round} at {offset}");
-        let is_on = points.insert(offset);
+        let up_to_there = if is_again { expected } else { counts[&counted] };
+        assert_eq!(totals(&lab), up_to_there, "kill {round} at {counted}, {read} read");
+        counted_ahead += usize::from(counted > read);
+        let is_on = points.insert((read, counted));
         longest = if is_on { (longest - 10).max(150) } else { longest + 5 };
-        last = offset;
-        // All of it was read: once more from the beginning, as after a lost place.
-        if last == end {
+        last = (read, counted);
+        // All of it was read: once more from the beginning, in turn as after a lost place and as if nothing was there.
+        if read == end {
             let db = Connection::open(lab.path("home/codepiper.db")).unwrap();
-            db.execute("UPDATE transcripts SET offset = 0, context = '{}'", []).unwrap();
-            (last, is_again) = (0, true);
+            let again = "UPDATE transcripts SET offset = 0, context = '{}', counted = NULL";
+            let anew = "DELETE FROM usage; DELETE FROM tool_calls; DELETE FROM entries; DELETE FROM messages_by_quarter;
+                DELETE FROM transcripts; DELETE FROM conversations; UPDATE search_progress SET entry = 0;
+                INSERT INTO search (search) VALUES ('delete-all')";
+            is_again = !is_again;
+            db.execute_batch(if is_again { again } else { anew }).unwrap();
+            last = (0, 0);
         }
     }
     assert!(points.len() > 50, "killed at only {} places", points.len());
+    assert!(counted_ahead > 50, "killed only {counted_ahead} times between counting and reading");
     lab.start_daemon();
     lab.cli(["import"]);
     assert_eq!(totals(&lab), expected);
     assert_eq!(number(&lab, "SELECT count(*) FROM entries"), expected.0 * 4);
     assert_eq!(number(&lab, "SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), expected.0);
+}
+
+/// The file of a live session is followed, counted and read at once, while it grows by pieces of lines.
+#[tokio::test]
+async fn a_live_transcript_that_grows_while_imports_count_and_read_it_counts_once() {
+    let lab = Lab::start().await;
+    let id = lab.demo().await;
+    lab.turn(&id, "SAY: one").await;
+    let path = PathBuf::from(lab.show(&id).await["transcriptPath"].as_str().unwrap());
+    // Its folder is not where Claude Code's are; an import can be told.
+    let folder = path.ancestors().nth(3).unwrap().to_str().unwrap().to_owned();
+    let import = || lab.cli(["import", "--claude-config-dir", &folder]);
+    let conversation = "33333333-2222-4333-8444-555555555555";
+    let whole = lab.path("whole.jsonl");
+    let counts = write_transcript(whole.clone(), conversation, 20_000_000);
+    let (_, &expected) = counts.last_key_value().unwrap();
+    let grows = std::thread::spawn(move || {
+        let bytes = fs::read(whole).unwrap();
+        let mut live = File::options().append(true).open(path).unwrap();
+        for (n, piece) in bytes.chunks(150_001).enumerate() {
+            live.write_all(piece).unwrap();
+            std::thread::sleep(Duration::from_millis(n as u64 % 20));
+        }
+    });
+    while !grows.is_finished() {
+        import();
+    }
+    grows.join().unwrap();
+    import();
+    totals(&lab); // both sums agree with the rows
+    let of_file = format!("FROM usage WHERE key LIKE 'claude:msg_{conversation}_%'");
+    let found =
+        ["count(*)", "sum(input)", "sum(output)"].map(|sum| number(&lab, &format!("SELECT {sum} {of_file}")));
+    assert_eq!(found, [expected.0, expected.1, expected.2]);
+    // Two providers read the file, and one more entry says that the model is another one from here on.
+    let entries = "SELECT count(DISTINCT uid) FROM entries WHERE role <> 'system'";
+    let entries = format!("{entries} AND uid LIKE '{conversation}-%'");
+    assert_eq!(number(&lab, &entries), expected.0 * 4);
 }

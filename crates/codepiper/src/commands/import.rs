@@ -21,7 +21,7 @@ pub(super) async fn run(args: &ImportArgs, daemon: &Client) -> Result<(), Refusa
     let mut stream = daemon.post_stream(Route::new("/import"), &request).await?;
     let shows_bar = std::io::stderr().is_terminal() && !args.format.json();
     let mut held: Vec<u8> = Vec::new();
-    let mut last = None;
+    let mut last: Option<ImportProgress> = None;
     while let Some(piece) = stream.next().await? {
         held.extend_from_slice(&piece);
         while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
@@ -29,6 +29,11 @@ pub(super) async fn run(args: &ImportArgs, daemon: &Client) -> Result<(), Refusa
             let progress: ImportProgress = serde_json::from_slice(&line).map_err(|error| {
                 Refusal::new(Fault::Internal, format!("cannot understand the daemon's answer: {error}"))
             })?;
+            let was_counting = last.as_ref().is_some_and(|last| !last.counted);
+            if progress.counted && was_counting && progress.replies > 0 && !args.format.json() {
+                let clear = if shows_bar { "\r\x1b[K" } else { "" };
+                output::say(&format!("{clear}all replies are counted: tokens and costs are complete"));
+            }
             if shows_bar {
                 show_bar(&progress);
             }
@@ -62,12 +67,17 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 
 fn show_bar(progress: &ImportProgress) {
     let all = progress.bytes.max(1);
-    let done = progress.bytes_done.min(all);
+    let (what, done) = match progress.counted {
+        false => ("counting", progress.bytes_counted.min(all)),
+        true => ("reading", progress.bytes_done.min(all)),
+    };
     let filled = (done * BAR / all) as usize;
     let bar = "█".repeat(filled) + &"░".repeat(BAR as usize - filled);
     let (percent, files, files_done) = (done * 100 / all, progress.files, progress.files_done);
+    let files =
+        if progress.counted { format!("  {files_done} of {files} transcripts") } else { String::new() };
     let (done, all) = (size(done), size(progress.bytes));
-    write_now(&format!("\r{bar} {percent:>3} %  {done} of {all}  {files_done} of {files} transcripts\x1b[K"));
+    write_now(&format!("\r{what:<8} {bar} {percent:>3} %  {done} of {all}{files}\x1b[K"));
 }
 
 fn write_now(text: &str) {

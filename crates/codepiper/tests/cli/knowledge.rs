@@ -271,3 +271,23 @@ fn what_is_found_is_shown_with_where_it_is() {
     let shown = Terminal::open(40, 24).run(command.env("TERM", "xterm"));
     assert!(shown.contains("\u{1b}[1mflaky\u{1b}[0m") && !shown.contains("\u{1b}[2J"), "{shown:?}");
 }
+
+#[test]
+fn an_import_says_when_figures_are_complete_if_there_are_new_ones() {
+    let lines = |replies: u64| {
+        let states =
+            [(0, false, 0, false), (2_000_000, true, replies, false), (2_000_000, true, replies, true)];
+        let line = |(read, counted, replies, done)| {
+            json!({"files": 2, "filesDone": 2, "bytes": 2_000_000, "bytesCounted": read, "counted": counted,
+                   "bytesDone": read, "entries": 3 * replies, "replies": replies, "problems": [], "done": done})
+        };
+        states.map(|state| format!("{}\n", line(state))).concat()
+    };
+    for (replies, out, err) in [
+        (2, "new: 6 entries, 2 replies", "all replies are counted: tokens and costs are complete\n"),
+        (0, "new: 0 entries, 0 replies", ""),
+    ] {
+        let daemon = Prepared::start(vec![("POST /import", Answer::text(&lines(replies)))]);
+        ran(&daemon, "import").check(0, &format!("✓ 2 transcripts, 2000 KB; {out}\n"), err);
+    }
+}

@@ -5,13 +5,15 @@
 //! A refusal by a `PreToolUse` hook stands there as a failed call with the hook's reason and nothing else, so it is
 //! read as one; the caller who refused knows better.
 
-use crate::transcript::lenient::{Amount, Argument, Count, Flag, Lenient, List, Object, Text, read};
+use crate::transcript::count::Words;
+use crate::transcript::lenient::{Amount, Argument, Count, Flag, Lenient, List, Object, Present, Text, read};
 use crate::transcript::{
-    Call, Context, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, add, cut, fingerprint,
-    id, mending, name, object, readable,
+    Call, Context, Counted, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, Understood,
+    add, cut, fingerprint, id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
@@ -53,9 +55,15 @@ const SILENT: &[&str] = &[
     "worktree-state",
 ];
 
+/// What a reply is called whose model nobody told.
+const UNKNOWN: &str = "unknown";
+
+/// The field without which a line tells no usage.
+static USAGE: Words = Words::new(|| vec![Finder::new("\"usage\"")]);
+
 impl Reader for Transcripts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
-        mending(line, |line| {
+        let read = mending(line, |line| {
             let record = match object::<Record>(line) {
                 Ok(record) => record,
                 Err(why) => return Line::broken(&why),
@@ -64,7 +72,34 @@ impl Reader for Transcripts {
             let mut reading = Reading { bytes: line, record: &record, context, line: Line::default() };
             reading.read();
             reading.line
-        })
+        });
+        match read.understood {
+            // What was said in a reply may be beyond what can be read; what it took is not.
+            Understood::Broken(_) => {
+                let record = object::<Record<Present>>(line).ok();
+                Line { usage: record.and_then(|record| record.reply(context)), ..read }
+            }
+            Understood::Whole | Understood::UnknownKind(_) => read,
+        }
+    }
+
+    fn count(&self, context: &mut Context, line: &[u8]) -> Counted {
+        if !USAGE.may_stand_in(line) {
+            return Counted::Nothing;
+        }
+        // What the line does not tell itself would be that of a line that was passed over.
+        (context.at, context.model, context.cwd) = (None, None, None);
+        let usage = match object::<Record<Present>>(line) {
+            Ok(record) => record.reply(context),
+            Err(_) => self.read(context, line).usage,
+        };
+        match usage {
+            None => Counted::Nothing,
+            Some(usage) if context.at.is_none() || context.cwd.is_none() || usage.model == UNKNOWN => {
+                Counted::InOthers
+            }
+            Some(usage) => Counted::Reply(usage),
+        }
     }
 
     fn file(&self, path: &str) -> Option<FileKind> {
@@ -102,8 +137,8 @@ fn is_name(text: &str) -> bool {
 
 /// A line. All kinds in one, because the kind stands behind what it is the kind of.
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", bound = "'de: 'a")]
-struct Record<'a> {
+#[serde(default, rename_all = "camelCase", bound = "'de: 'a, C: Deserialize<'de> + Default")]
+struct Record<'a, C = Content<'a>> {
     #[serde(rename = "type")]
     kind: Text<'a>,
     subtype: Text<'a>,
@@ -120,7 +155,7 @@ struct Record<'a> {
     is_api_error_message: Flag,
     #[serde(rename = "costUSD")]
     cost_usd: Amount,
-    message: Object<Message<'a>>,
+    message: Object<Message<'a, C>>,
     tool_use_result: Object<ToolUseResult>,
     origin: Object<Origin<'a>>,
     attachment: Object<Attachment<'a>>,
@@ -131,11 +166,11 @@ struct Record<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, bound = "'de: 'a")]
-struct Message<'a> {
+#[serde(default, bound = "'de: 'a, C: Deserialize<'de> + Default")]
+struct Message<'a, C> {
     id: Text<'a>,
     model: Text<'a>,
-    content: Content<'a>,
+    content: C,
     usage: Object<TokenUsage<'a>>,
 }
 
@@ -318,7 +353,7 @@ impl TokenUsage<'_> {
     }
 }
 
-impl Record<'_> {
+impl<C> Record<'_, C> {
     /// Where and when the conversation is now.
     fn note_in(&self, context: &mut Context) {
         // A file of a sub-agent is one from its first line on; in files of old versions some lines are.
@@ -331,11 +366,24 @@ impl Record<'_> {
             }
         };
         set(&mut context.conversation, &self.session_id);
-        set(&mut context.cwd, &self.cwd);
+        if self.cwd.get().is_some() {
+            // Who tells the folder tells the branch in it; where none is told, there is none.
+            set(&mut context.cwd, &self.cwd);
+            context.branch.take_if(|_| self.git_branch.get().is_none());
+        }
         set(&mut context.branch, &self.git_branch);
         if let Ok(at) = self.timestamp.parse() {
             context.at = Some(at);
         }
+    }
+
+    /// The usage that the line tells, if it is of a reply, whatever is said in it.
+    fn reply(&self, context: &mut Context) -> Option<Usage> {
+        if &*self.kind != "assistant" {
+            return None;
+        }
+        self.note_in(context);
+        self.usage(context)
     }
 
     /// The usage of the reply that this is a part of. All parts of one tell all of it, or what was known by then.
@@ -357,11 +405,7 @@ impl Record<'_> {
         Some(Usage {
             key,
             at: context.at.unwrap_or(Timestamp::UNIX_EPOCH),
-            model: message
-                .model
-                .get()
-                .or(context.model.as_deref())
-                .map_or_else(|| "unknown".to_owned(), name),
+            model: message.model.get().or(context.model.as_deref()).map_or_else(|| UNKNOWN.to_owned(), name),
             tokens,
             billing: Tier { service: usage.service_tier.get().map(name), speed: usage.speed.get().map(name) },
             vendor_cost: self.cost_usd.0.filter(|cost| *cost >= 0.0),

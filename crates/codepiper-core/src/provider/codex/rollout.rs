@@ -30,13 +30,15 @@
 //! does not happen by chance.
 
 use super::super::claude::transcript::is_uuid;
+use crate::transcript::count::Words;
 use crate::transcript::lenient::{Argument, Count, Lenient, List, Object, Present, Text, read};
 use crate::transcript::{
-    ARGUMENT_MAX, Call, Context, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX, add,
-    cut, fingerprint, id, mending, name, object, readable,
+    ARGUMENT_MAX, Call, Context, Counted, Entry, FileKind, Kind, Line, Outcome, RESULT_MAX, Reader, TEXT_MAX,
+    add, cut, fingerprint, id, mending, name, object, readable,
 };
 use crate::usage::{Tier, Tokens, Usage};
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -75,6 +77,10 @@ const SILENT: &[&str] = &[
     "shutdown_complete",
 ];
 
+/// Lines with tokens, and those that tell whose they are: which conversation, which model, which folder.
+static COUNTED: Words =
+    Words::new(|| ["token_", "session_meta", "turn_context", "thread_settings"].map(Finder::new).to_vec());
+
 impl Reader for Rollouts {
     fn read(&self, context: &mut Context, line: &[u8]) -> Line {
         mending(line, |line| {
@@ -90,6 +96,19 @@ impl Reader for Rollouts {
             reading.read(&record.kind);
             reading.line
         })
+    }
+
+    fn count(&self, context: &mut Context, line: &[u8]) -> Counted {
+        if !COUNTED.may_stand_in(line) {
+            return Counted::Nothing;
+        }
+        // Every line tells its time; one that does not would have that of a line that was passed over.
+        context.at = None;
+        match self.read(context, line).usage {
+            None => Counted::Nothing,
+            Some(_) if context.at.is_none() => Counted::InOthers,
+            Some(usage) => Counted::Reply(usage),
+        }
     }
 
     fn file(&self, path: &str) -> Option<FileKind> {

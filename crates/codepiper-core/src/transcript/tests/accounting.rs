@@ -3,7 +3,7 @@
 //! Whoever reads the files does so in the order in which they come, and merges what they say by key. So every order
 //! must give the same.
 
-use super::{read_all, reader, testdata, transcripts};
+use super::{counted, read_all, reader, replies, testdata, transcripts};
 use crate::provider::Speaks;
 use crate::transcript::{Context, Understood};
 use crate::usage::{Tokens, Usage};
@@ -82,7 +82,16 @@ fn the_recordings_have_the_totals_that_the_agents_summed_up_themselves() {
 fn usages(speaks: Speaks, file: &PathBuf) -> Vec<Usage> {
     let lines = read_all(reader(speaks), &mut Context::default(), &fs::read(file).unwrap());
     assert!(lines.iter().all(|line| line.understood == Understood::Whole), "{}", file.display());
-    lines.into_iter().filter_map(|line| line.usage).collect()
+    let usages: Vec<Usage> = lines.into_iter().filter_map(|line| line.usage).collect();
+    // Counting is another way through the same file.
+    let file_read = fs::read(file).unwrap();
+    let lines: Vec<&[u8]> = file_read.split(|byte| *byte == b'\n').collect();
+    if let Some(counted) = counted(reader(speaks), &lines) {
+        assert_eq!(counted, replies(reader(speaks), &lines), "{}", file.display());
+        let counted: Vec<Usage> = counted.into_iter().map(|(usage, ..)| usage).collect();
+        assert_eq!(counted, usages, "{}", file.display());
+    }
+    usages
 }
 
 /// Merges as the store does: what says more of the same reply takes its place.

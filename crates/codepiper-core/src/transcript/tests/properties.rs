@@ -1,6 +1,6 @@
 //! What holds for any input: transcripts are written by others, and read while they are written.
 
-use super::readers;
+use super::{counted, readers, replies};
 use crate::transcript::{CALLS_MAX, Context, Line, Reader, TEXT_MAX, Understood};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -231,6 +231,17 @@ proptest! {
     }
 
     #[test]
+    fn counting_finds_what_reading_finds_or_says_that_it_does_not(lines in prop::collection::vec(record(), 1..8)) {
+        let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+        let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        for (reader, _) in readers() {
+            if let Some(counted) = counted(reader, &lines) {
+                prop_assert_eq!(counted, replies(reader, &lines));
+            }
+        }
+    }
+
+    #[test]
     fn a_recorded_line_cut_or_changed_anywhere_is_read(file in 0usize..100, line in 0usize..10_000, at in 0usize..100_000, byte in any::<u8>()) {
         for (reader, files) in readers() {
             let file = fs::read(&files[file % files.len()]).unwrap();
@@ -258,6 +269,89 @@ fn a_recording_reads_the_same_when_every_line_is_read_after_a_restart() {
                 assert_eq!(restarted, context);
             }
         }
+    }
+}
+
+#[test]
+fn recordings_are_counted_by_the_lines_that_matter() {
+    for (reader, files) in readers() {
+        for file in files {
+            let read = fs::read(&file).unwrap();
+            let lines: Vec<&[u8]> = read.split(|byte| *byte == b'\n').collect();
+            assert_eq!(counted(reader, &lines), Some(replies(reader, &lines)), "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_line_that_hides_its_usage_behind_escapes_counts() {
+    let hidden =
+        |text: &str| text.replace("usage", "us\\u0061ge").replace("token_count", "token\\u005fcount");
+    let claude = json!({
+        "type": "assistant", "uuid": "u", "timestamp": "2026-11-20T10:00:00Z", "cwd": "/p",
+        "message": { "id": "m", "model": "x", "usage": { "input_tokens": 3 } },
+    });
+    let total = json!({ "total_token_usage": { "input_tokens": 3 } });
+    let codex = json!({
+        "type": "event_msg", "timestamp": "2026-11-20T10:00:00Z",
+        "payload": { "type": "token_count", "info": total },
+    });
+    let mut found = 0;
+    for ((reader, _), line) in readers().into_iter().zip([claude, codex]) {
+        let (line, hidden) = (line.to_string(), hidden(&line.to_string()));
+        assert_ne!(line, hidden);
+        for line in [line, hidden] {
+            let lines = [line.as_bytes()];
+            assert_eq!(counted(reader, &lines), Some(replies(reader, &lines)), "{line}");
+            found += replies(reader, &lines).len();
+        }
+    }
+    assert_eq!(found, 4);
+}
+
+#[test]
+fn a_reply_counts_whatever_is_said_in_it_and_however_it_is_written() {
+    let (claude, _) = &readers()[0];
+    let line = |cwd: &str, content: &str| {
+        format!(
+            r#"{{"type":"assistant","uuid":"u","timestamp":"2026-11-20T10:00:00Z","cwd":"{cwd}","message":{{"id":"m","model":"x","content":{content},"usage":{{"input_tokens":3}}}}}}"#
+        )
+    };
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let deep = format!(r#"[{{"type":"tool_use","input":{deep}}}]"#);
+    for line in [
+        line("/p", "\"said\""),
+        line("/p", r#""half a character \ud83d""#),
+        line(r"/p/\ud83d", r#""said""#),
+        line("/p", "1e999"),
+        line("/p", &deep),
+        format!(" {} ", line("/p", "[]")),
+    ] {
+        let lines = [line.as_bytes()];
+        let found = replies(*claude, &lines);
+        assert_eq!((found.len(), counted(*claude, &lines)), (1, Some(found)), "{line}");
+    }
+}
+
+#[test]
+fn a_reply_that_leaves_something_to_the_lines_before_says_so() {
+    let (claude, _) = &readers()[0];
+    let whole = json!({
+        "type": "assistant", "uuid": "u", "timestamp": "2026-11-20T10:00:00Z", "cwd": "/p", "gitBranch": "b",
+        "message": { "id": "m", "model": "x", "usage": { "input_tokens": 3 } },
+    });
+    let check = |without: &str, is_sure: bool| {
+        let mut line = whole.clone();
+        line.as_object_mut().unwrap().remove(without);
+        line["message"].as_object_mut().unwrap().remove(without);
+        let (first, line) = (whole.to_string(), line.to_string());
+        let lines = [first.as_bytes(), line.as_bytes()];
+        assert_eq!(counted(*claude, &lines), is_sure.then(|| replies(*claude, &lines)), "{without}");
+    };
+    check("nothing", true);
+    check("gitBranch", true); // who tells the folder tells the branch
+    for field in ["timestamp", "cwd", "model"] {
+        check(field, false);
     }
 }
 

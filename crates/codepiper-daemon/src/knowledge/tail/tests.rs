@@ -31,6 +31,15 @@ impl Reader for Numbers {
         Line { entries: vec![entry], usage: Some(usage), understood: Understood::Whole }
     }
 
+    fn count(&self, context: &mut Context, line: &[u8]) -> Counted {
+        // Even numbers tell of themselves all there is.
+        match self.read(context, line).usage {
+            None => Counted::Nothing,
+            Some(usage) if usage.tokens.output % 2 == 1 => Counted::InOthers,
+            Some(usage) => Counted::Reply(usage),
+        }
+    }
+
     fn file(&self, _path: &str) -> Option<FileKind> {
         None
     }
@@ -64,6 +73,34 @@ impl Transcript {
             self.known = Some(piece.file.clone());
         }
         piece
+    }
+
+    /// The replies that are counted now, ahead of reading, to the end.
+    fn count(&mut self) -> Vec<u64> {
+        let mut all = Vec::new();
+        let mut how = Counting::Chosen;
+        loop {
+            let known = self.known.clone();
+            let piece = count_on(&self.path(), "p", &Numbers, known, &mut how, Context::default).unwrap();
+            let Some(piece) = piece else { return all };
+            all.extend(piece.replies.iter().map(|(usage, ..)| usage.tokens.output));
+            self.known = Some(piece.file);
+        }
+    }
+
+    /// The replies that are read now, to the end.
+    fn replies(&mut self) -> Vec<u64> {
+        let mut all = Vec::new();
+        while let Some(piece) = self.piece() {
+            all.extend(piece.replies.iter().map(|(usage, ..)| usage.tokens.output));
+        }
+        all
+    }
+
+    /// The places up to which it is read and counted.
+    fn places(&self) -> (u64, Option<u64>) {
+        let known = self.known.as_ref().unwrap();
+        (known.offset, known.ahead.as_ref().map(|ahead| ahead.offset))
     }
 
     /// What is read now, to the end.
@@ -164,4 +201,53 @@ fn a_long_file_comes_in_pieces_that_can_be_stopped_at() {
     }
     assert_eq!(numbers, (1..=100_000).collect::<Vec<_>>());
     assert!(pieces >= 2, "{pieces} pieces");
+}
+
+#[test]
+fn what_was_counted_ahead_is_read_without_being_counted_again() {
+    let mut transcript = Transcript::new("2\n4\n6");
+    assert_eq!(transcript.count(), [2, 4]);
+    assert_eq!(transcript.places(), (0, Some(4)));
+    transcript.append("\n8\n");
+    assert_eq!(transcript.count(), [6, 8]);
+    assert!(transcript.count().is_empty());
+    transcript.append("10\n");
+    let mut same = Transcript { known: transcript.known.clone(), folder: transcript.folder };
+    assert_eq!(same.replies(), [10]);
+    assert_eq!(same.places(), (11, None));
+    assert_eq!(same.found().lines, 5);
+    assert!(same.count().is_empty());
+    same.append("12\n");
+    assert_eq!(same.count(), [12]);
+    assert_eq!(same.places(), (11, Some(14)));
+}
+
+#[test]
+fn where_a_reply_depends_on_other_lines_all_are_counted_from_where_all_were_read() {
+    let mut transcript = Transcript::new("1\n2\n");
+    assert_eq!(transcript.replies(), [1, 2]);
+    transcript.append("4\n6\n");
+    assert_eq!(transcript.count(), [4, 6]);
+    transcript.append("8\n7\n");
+    assert_eq!(transcript.count(), [4, 6, 8, 7]);
+    assert_eq!(transcript.places(), (4, Some(12)));
+    // Those are counted, whatever else they say.
+    assert!(transcript.replies().is_empty());
+}
+
+#[test]
+fn a_file_that_is_another_one_when_it_is_read_was_not_counted() {
+    for anew in ["8\n10\n12\n14\n", "8\n"] {
+        let mut transcript = Transcript::new("2\n4\n6\n");
+        assert_eq!(transcript.count(), [2, 4, 6]);
+        fs::write(transcript.path(), anew).unwrap();
+        let expected: Vec<u64> = anew.lines().map(|line| line.parse().unwrap()).collect();
+        let mut counted =
+            Transcript { known: transcript.known.clone(), folder: tempfile::tempdir().unwrap() };
+        fs::rename(transcript.path(), counted.path()).unwrap();
+        assert_eq!(counted.count(), expected, "counted");
+        fs::rename(counted.path(), transcript.path()).unwrap();
+        assert_eq!(transcript.replies(), expected, "read");
+        assert_eq!(transcript.places(), (anew.len() as u64, None));
+    }
 }
