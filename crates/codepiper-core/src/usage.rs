@@ -4,6 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};
 
+/// The most tokens of a kind that a reply is believed to have: a thousand times the largest context there is. A forged
+/// record must not make the sums of all others overflow.
+const REPLY_MAX: u64 = 1_000_000_000;
+
 /// Numbers of tokens, in parts that do not overlap except for `reasoning`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -33,6 +37,13 @@ impl Tokens {
         [self.cache_read, self.cache_write_5m, self.cache_write_1h]
             .iter()
             .fold(self.input, |sum, part| sum.saturating_add(*part))
+    }
+}
+
+impl Tokens {
+    /// As far as a reply is believed to have so many.
+    pub fn believed(self) -> Self {
+        self.with(self, |count, _| count.min(REPLY_MAX))
     }
 }
 

@@ -121,7 +121,8 @@ impl Intake {
         let mut places: Vec<Place> = Vec::new();
         let mut replies: Vec<Reply> = Vec::new();
         let mut heard: HashMap<String, usize> = HashMap::new();
-        for (usage, cwd, branch) in piece.replies {
+        for (mut usage, cwd, branch) in piece.replies {
+            usage.tokens = usage.tokens.believed();
             // The lines of one reply stand together; each has a price to find only once.
             if let Some(index) = heard.get(&usage.key) {
                 replies[*index].usage.take_over(&usage);

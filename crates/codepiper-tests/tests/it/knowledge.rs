@@ -274,3 +274,31 @@ async fn the_command_shows_what_the_daemon_knows_and_agents_may_not_ask() {
         assert!(said.contains("sessions may only report") && said.ends_with("5\n"), "{line}: {said}");
     }
 }
+
+#[tokio::test]
+async fn a_forged_record_does_not_take_the_figures_of_all_others_away() {
+    let lab = Lab::start().await;
+    let folder = lab.path("person/.claude/projects/-forged");
+    std::fs::create_dir_all(&folder).unwrap();
+    let line = |n: u64, tokens: u64| {
+        let usage =
+            json!({ "input_tokens": tokens, "output_tokens": tokens, "cache_read_input_tokens": tokens });
+        json!({
+            "type": "assistant", "uuid": format!("u{n}"), "sessionId": "0198f2c1-7b52-4e1d-9c0a-3d2f1e0a9b8c", "cwd": "/w", "requestId": format!("r{n}"),
+            "timestamp": "2026-11-20T10:00:00.000Z", "version": "2.1.197",
+            "message": { "id": format!("m{n}"), "type": "message", "role": "assistant", "model": "claude-opus-4-8",
+                "content": [{ "type": "text", "text": "x" }], "usage": usage },
+        })
+    };
+    let lines = [line(1, u64::MAX), line(2, u64::MAX), line(3, i64::MAX as u64), line(4, 100)];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(folder.join("0198f2c1-7b52-4e1d-9c0a-3d2f1e0a9b8c.jsonl"), text).unwrap();
+    let output = lab.run(["import"]);
+    assert!(output.status.success(), "{output:?}");
+    let found = get(&lab, "/analytics/usage?since=2026-11-01&by=model").await;
+    let billion = 1_000_000_000_u64;
+    assert_eq!(found["total"]["requests"], 4, "{found} {output:?}");
+    assert_eq!(found["total"]["input"], 3 * billion + 100);
+    assert_eq!(found["total"]["tokens"], 9 * billion + 300);
+    assert!(found["total"]["cost"].as_f64().unwrap() > 0.0, "{found}");
+}
