@@ -19,7 +19,7 @@ const SIZE: u64 = 50_000_000;
 const BEFORE_INTERRUPT: Duration = Duration::from_millis(500);
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
-    let (n, size) = (bench.count(9, 2), if bench.quick { SIZE / 5 } else { SIZE });
+    let (n, size) = (bench.count(21, 2), if bench.quick { SIZE / 5 } else { SIZE });
     let lab = bench.lab();
     let program = beside("floor")?;
     describe_provider(&lab, &program)?;
