@@ -160,7 +160,7 @@ async fn what_is_not_wanted_is_not_told() {
     let lab = Lab::start().await;
     wait(&lab, 0, 0).await;
     let (quiet, loud) = (lab.demo().await, lab.demo().await);
-    lab.cli(["notifications", "prefs", &quiet, "--off", "--only", "session.permission_required"]);
+    lab.cli(["notifications", "prefs", &quiet, "--only", "session.permission_required"]);
     lab.cli(["settings", "set", "notificationEventDefaults", r#"{"session.turn_completed": false}"#]);
     let prefs = lab.ok("GET", &format!("/sessions/{quiet}/notifications/prefs"), Value::Null).await;
     assert_eq!(prefs["prefs"]["enabled"], false);

@@ -83,7 +83,7 @@ Examples:
   codepiper notifications prefs a1b2c3d4
   codepiper notifications prefs a1b2c3d4 --off
   codepiper notifications prefs a1b2c3d4 --on --not session.turn_completed
-  codepiper notifications prefs a1b2c3d4 --off --only session.crashed
+  codepiper notifications prefs a1b2c3d4 --only session.crashed
   codepiper notifications prefs a1b2c3d4 --default")]
     Prefs {
         /// The session.
@@ -97,10 +97,10 @@ Examples:
         /// Follow the settings, in everything.
         #[arg(long, conflicts_with_all = ["on", "off", "only", "not"])]
         default: bool,
-        /// Tell this kind.
-        #[arg(long, value_name = "KIND")]
+        /// Tell this kind and no other; can be repeated.
+        #[arg(long, value_name = "KIND", conflicts_with_all = ["on", "off", "not"])]
         only: Vec<String>,
-        /// Do not tell this kind.
+        /// Do not tell this kind; can be repeated.
         #[arg(long, value_name = "KIND")]
         not: Vec<String>,
         #[command(flatten)]

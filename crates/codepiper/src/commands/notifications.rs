@@ -158,7 +158,7 @@ fn wishes(
         return Ok(SessionWishes::default());
     }
     let mut wishes = SessionWishes { enabled: now.enabled, events: now.events.clone() };
-    if on || off {
+    if on || off || !only.is_empty() {
         wishes = SessionWishes { enabled: Some(on), ..SessionWishes::default() };
     }
     let named = only.iter().map(|kind| (kind, true)).chain(not.iter().map(|kind| (kind, false)));
