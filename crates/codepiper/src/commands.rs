@@ -39,7 +39,7 @@ mod transcript;
 mod when;
 mod workspaces;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Lazy};
 use crate::client::{Client, Route};
 use crate::output;
 use clap::CommandFactory;
@@ -57,9 +57,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Refusal> {
     };
     let command = match command {
         Command::Completions(args) => return completions::run(&args),
-        Command::Daemon(args) => return daemon::run(args, cli.socket),
+        Command::Daemon(Lazy(args)) => return daemon::run(args, cli.socket),
         Command::Doctor(format) => return doctor::run(format, cli.socket),
-        Command::Restore(args) => return restore::run(&args, cli.socket),
+        Command::Restore(Lazy(args)) => return restore::run(&args, cli.socket),
         command => command,
     };
     let socket = defaults::socket(cli.socket);
@@ -74,23 +74,23 @@ pub(crate) fn run(cli: Cli) -> Result<(), Refusal> {
 /// Runs a command that asks the daemon.
 async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
     match command {
-        Command::Start(args) => start::run(args, daemon).await,
+        Command::Start(Lazy(args)) => start::run(args, daemon).await,
         Command::Sessions(args) => sessions::run(args, daemon).await,
-        Command::Attach(args) => attach::run(&args, daemon).await,
-        Command::Send(args) => send::run(args, daemon).await,
+        Command::Attach(Lazy(args)) => attach::run(&args, daemon).await,
+        Command::Send(Lazy(args)) => send::run(args, daemon).await,
         Command::Interrupt(args) => interrupt::run(args, daemon).await,
-        Command::Approvals(args) => approvals::run(args, daemon).await,
-        Command::Notifications(args) => notifications::run(args, daemon).await,
-        Command::Audit(args) => audit::run(args, daemon).await,
-        Command::Policy(args) => policies::run(args, daemon).await,
-        Command::PolicySet(args) => policy_sets::run(args, daemon).await,
-        Command::Keys(args) => keys::run(args, daemon).await,
+        Command::Approvals(Lazy(args)) => approvals::run(args, daemon).await,
+        Command::Notifications(Lazy(args)) => notifications::run(args, daemon).await,
+        Command::Audit(Lazy(args)) => audit::run(args, daemon).await,
+        Command::Policy(Lazy(args)) => policies::run(args, daemon).await,
+        Command::PolicySet(Lazy(args)) => policy_sets::run(args, daemon).await,
+        Command::Keys(Lazy(args)) => keys::run(args, daemon).await,
         Command::Slash(args) => slash::run(args, daemon).await,
-        Command::Tail(args) => tail::run(&args, daemon).await,
-        Command::Logs(args) => logs::run(&args, daemon).await,
-        Command::Transcript(args) => transcript::run(&args, daemon).await,
-        Command::Search(args) => search::run(&args, daemon).await,
-        Command::Analytics(args) => analytics::run(&args, daemon).await,
+        Command::Tail(Lazy(args)) => tail::run(&args, daemon).await,
+        Command::Logs(Lazy(args)) => logs::run(&args, daemon).await,
+        Command::Transcript(Lazy(args)) => transcript::run(&args, daemon).await,
+        Command::Search(Lazy(args)) => search::run(&args, daemon).await,
+        Command::Analytics(Lazy(args)) => analytics::run(&args, daemon).await,
         Command::Model(args) => model::run(args, daemon).await,
         Command::Stop(args) => stop::run(&args, daemon).await,
         Command::Kill(args) => kill::run(&args, daemon).await,
@@ -100,12 +100,12 @@ async fn ask(command: Command, daemon: &Client) -> Result<(), Refusal> {
         Command::Rename(args) => rename::run(args, daemon).await,
         Command::Resize(args) => resize::run(&args, daemon).await,
         Command::Providers(format) => providers::run(format, daemon).await,
-        Command::EnvSet(args) => env_sets::run(args, daemon).await,
-        Command::Workspace(args) => workspaces::run(args, daemon).await,
-        Command::Settings(args) => settings::run(args, daemon).await,
-        Command::Backup(args) => backup::run(args, daemon).await,
-        Command::Budget(args) => budget::run(&args, daemon).await,
-        Command::Import(args) => import::run(&args, daemon).await,
+        Command::EnvSet(Lazy(args)) => env_sets::run(args, daemon).await,
+        Command::Workspace(Lazy(args)) => workspaces::run(args, daemon).await,
+        Command::Settings(Lazy(args)) => settings::run(args, daemon).await,
+        Command::Backup(Lazy(args)) => backup::run(args, daemon).await,
+        Command::Budget(Lazy(args)) => budget::run(&args, daemon).await,
+        Command::Import(Lazy(args)) => import::run(&args, daemon).await,
         Command::Daemon(_) | Command::Doctor(_) | Command::Restore(_) | Command::Completions(_) => {
             unreachable!("answered without the daemon")
         }

@@ -4,9 +4,7 @@ use super::Format;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
-#[command(
-    visible_alias = "approval",
-    after_help = "\
+#[command(after_help = "\
 Whatever needs a person waits here: leave to use a tool, a plan, a question of the model. It can be answered here or
 at the agent's terminal; the first answer counts. An approval is named by its id, or by its session where only one
 waits.
@@ -16,8 +14,7 @@ Examples:
   codepiper approvals show a1b2c3d4-1
   codepiper approvals allow a1b2c3d4-1
   codepiper approvals deny a1b2c3d4-1 --note wrong-database
-  codepiper approvals watch"
-)]
+  codepiper approvals watch")]
 pub(crate) struct ApprovalsArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ApprovalsCommand>,

@@ -87,7 +87,7 @@ mod tests {
     fn send(line: &str) -> String {
         let words = ["codepiper", "send"].into_iter().chain(line.split(' '));
         match Cli::try_parse_from(words) {
-            Ok(Cli { socket, command: Some(Command::Send(args)) }) => {
+            Ok(Cli { socket, command: Some(Command::Send(crate::args::Lazy(args))) }) => {
                 let socket = socket.map(|path| format!(" socket {}", path.display())).unwrap_or_default();
                 let images: String =
                     args.images.iter().map(|path| format!(" image {}", path.display())).collect();

@@ -315,7 +315,7 @@ fn word(action: Action) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{Cli, Command, Lazy};
     use crate::commands::policy_files::Document;
     use clap::Parser;
     use std::path::Path;
@@ -324,9 +324,10 @@ mod tests {
     pub(super) fn command(words: &[&str]) -> PolicyCommand {
         let words = ["codepiper", "policy"].iter().chain(words);
         match Cli::try_parse_from(words) {
-            Ok(Cli { command: Some(Command::Policy(PolicyArgs { command: Some(command), .. })), .. }) => {
-                command
-            }
+            Ok(Cli {
+                command: Some(Command::Policy(Lazy(PolicyArgs { command: Some(command), .. }))),
+                ..
+            }) => command,
             Ok(_) => panic!("no command of `policy`"),
             Err(error) => panic!("{error}"),
         }

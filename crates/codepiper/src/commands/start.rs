@@ -146,7 +146,9 @@ mod tests {
     use serde_json::json;
 
     fn asked(line: &str) -> serde_json::Value {
-        let Ok(Cli { command: Some(Command::Start(args)), .. }) = Cli::try_parse_from(line.split(' ')) else {
+        let Ok(Cli { command: Some(Command::Start(crate::args::Lazy(args))), .. }) =
+            Cli::try_parse_from(line.split(' '))
+        else {
             panic!("`{line}` is no start")
         };
         let here =
