@@ -266,8 +266,8 @@ pub struct UploadedImage {
 pub struct Sent {
     /// Always true: a text that was not taken is an error.
     pub success: bool,
-    /// Who says that the agent took it: `hook`, `transcript`, `channel`, `screen`; `typed` when it was not
-    /// submitted.
+    /// Who says that the agent took it: `hook`, `transcript`, `channel`, `screen`, or its `exit`; `typed` when it was
+    /// not submitted.
     pub acknowledged_by: String,
     /// The number of the event that acknowledged it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -101,17 +101,7 @@ pub fn append(tx: &Transaction<'_>, entry: &NewEntry) -> Result<u64> {
 
 /// Entries in ascending order, and whether there are more beyond the limit.
 pub fn list(connection: &Connection, filter: &Filter) -> Result<(Vec<StoredEntry>, bool)> {
-    let order = if filter.last { "DESC" } else { "ASC" };
-    // Said so that the index of a session's entries is used: a log is long, and most of it is of others.
-    let session = if filter.session.is_some() { "session = ?1" } else { "?1 IS NULL" };
-    let sql = format!(
-        "SELECT seq, at, session, kind, tool, decision, body, hash FROM audit
-         WHERE {session} AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR decision = ?3)
-           AND seq > ?4 AND seq < ?5 AND at >= ?6
-           AND (?8 IS NULL OR substr(json_extract(body, '$.call'), -length(?8)) = ?8)
-         ORDER BY seq {order} LIMIT ?7"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&query(filter))?;
     let mut rows = statement.query((
         filter.session.as_ref().map(SessionId::as_str),
         &filter.kind,
@@ -132,6 +122,19 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<(Vec<StoredEntry
         entries.reverse();
     }
     Ok((entries, more))
+}
+
+/// Says of the session so that the index of its entries is used: a log is long, and most of it is of others.
+pub(crate) fn query(filter: &Filter) -> String {
+    let order = if filter.last { "DESC" } else { "ASC" };
+    let session = if filter.session.is_some() { "session = ?1" } else { "?1 IS NULL" };
+    format!(
+        "SELECT seq, at, session, kind, tool, decision, body, hash FROM audit
+         WHERE {session} AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR decision = ?3)
+           AND seq > ?4 AND seq < ?5 AND at >= ?6
+           AND (?8 IS NULL OR substr(json_extract(body, '$.call'), -length(?8)) = ?8)
+         ORDER BY seq {order} LIMIT ?7"
+    )
 }
 
 /// Checks every hash and every number. Reads one entry at a time.

@@ -94,16 +94,7 @@ pub fn last_seq(connection: &Connection) -> Result<u64> {
 
 /// Events in ascending order, and whether there are more beyond the limit.
 pub fn list(connection: &Connection, filter: &Filter) -> Result<(Vec<StoredEvent>, bool)> {
-    let order = if filter.last { "DESC" } else { "ASC" };
-    // Said so that the index of a session's entries is used: a log is long, and most of it is of others.
-    let session = if filter.session.is_some() { "session = ?1" } else { "?1 IS NULL" };
-    let sql = format!(
-        "SELECT seq, session, at, source, type, payload, uid FROM events
-         WHERE {session} AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR type = ?3)
-           AND seq > ?4 AND seq < ?5 AND at >= ?6
-         ORDER BY seq {order} LIMIT ?7"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&query(filter))?;
     let mut rows = statement.query((
         filter.session.as_ref().map(SessionId::as_str),
         &filter.source,
@@ -123,6 +114,18 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<(Vec<StoredEvent
         events.reverse();
     }
     Ok((events, more))
+}
+
+/// Says of the session so that the index of its events is used: a log is long, and most of it is of others.
+pub(crate) fn query(filter: &Filter) -> String {
+    let order = if filter.last { "DESC" } else { "ASC" };
+    let session = if filter.session.is_some() { "session = ?1" } else { "?1 IS NULL" };
+    format!(
+        "SELECT seq, session, at, source, type, payload, uid FROM events
+         WHERE {session} AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR type = ?3)
+           AND seq > ?4 AND seq < ?5 AND at >= ?6
+         ORDER BY seq {order} LIMIT ?7"
+    )
 }
 
 fn read(row: &Row<'_>) -> Result<StoredEvent> {

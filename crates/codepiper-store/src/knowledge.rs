@@ -24,9 +24,6 @@ const IMPORT_CACHE: i64 = 24_000;
 /// and again is then brought there once. None of it is less safe: what was committed is in the log.
 const CHECKPOINT: [i64; 2] = [1_000, 4_000];
 
-/// Statements that are kept ready, usually and while an import runs.
-const STATEMENTS: [usize; 2] = [16, 48];
-
 /// Sets the writer up for an import, or for usual times again; what it held beyond that is given back.
 pub fn set_up(tx: &Transaction<'_>, for_import: bool) -> Result<()> {
     let kib = if for_import { IMPORT_CACHE } else { USUAL_CACHE };
@@ -34,7 +31,6 @@ pub fn set_up(tx: &Transaction<'_>, for_import: bool) -> Result<()> {
     tx.pragma_update(None, "wal_autocheckpoint", CHECKPOINT[usize::from(for_import)])?;
     // What a statement with triggers would undo is kept while it runs: in a file that is half of all writing.
     tx.pragma_update(None, "temp_store", if for_import { "MEMORY" } else { "DEFAULT" })?;
-    tx.set_prepared_statement_cache_capacity(STATEMENTS[usize::from(for_import)]);
     Ok(tx.execute_batch("PRAGMA shrink_memory")?)
 }
 

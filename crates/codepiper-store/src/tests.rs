@@ -304,3 +304,25 @@ async fn workspaces_are_kept_with_their_defaults() {
     db.store.write(|tx| workspaces::remove(tx, &WorkspaceId::from_bits(1))).await.unwrap();
     assert_eq!(db.store.read(workspaces::list).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn what_one_session_did_is_found_without_reading_what_others_did() {
+    let db = Opened::new();
+    let session = Some(id(1));
+    for last in [false, true] {
+        let queries = [
+            events::query(&Filter { session: session.clone(), last, ..Filter::default() }),
+            audit::query(&audit::Filter { session: session.clone(), last, ..audit::Filter::default() }),
+        ];
+        for sql in queries {
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            let plan = db.store.read(move |connection| {
+                let mut statement = connection.prepare(&explain)?;
+                let steps = statement.raw_query().mapped(|row| row.get(3)).collect::<Result<Vec<String>, _>>();
+                Ok(steps?)
+            });
+            let plan = plan.await.unwrap();
+            assert!(plan.len() == 1 && plan[0].contains("(session=? AND "), "{plan:?} of {sql}");
+        }
+    }
+}

@@ -40,13 +40,15 @@ mod when;
 mod workspaces;
 
 use crate::args::{Cli, Command, Lazy};
-use crate::client::{Client, Route};
+use crate::client::{Client, Route, Stream};
+use crate::event_stream::Messages;
 use crate::output;
 use clap::CommandFactory;
 use codepiper_api::defaults;
 use codepiper_api::sessions::{ResumeSession, Session, SessionBody};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::provider::{SSH_AGENT, Variables};
+use serde::de::DeserializeOwned;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -198,6 +200,25 @@ async fn when_back<T>(attempt: impl AsyncFn() -> Result<T, Refusal>) -> Result<T
             result => return result,
         }
     }
+}
+
+/// Takes each message of a stream until the stream ends. An error is the end as well: the next try tells whether the
+/// daemon is gone for good.
+async fn each_message<T: DeserializeOwned>(
+    mut stream: Stream,
+    mut take: impl AsyncFnMut(T) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut messages = Messages::default();
+    while let Ok(Some(bytes)) = stream.next().await {
+        for data in messages.push(&bytes).map_err(|_| not_understood("a message does not end"))? {
+            take(serde_json::from_str(&data).map_err(not_understood)?).await?;
+        }
+    }
+    Ok(())
+}
+
+fn not_understood(what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Fault::Internal, format!("cannot understand the daemon: {what}"))
 }
 
 /// Follows until the person presses Ctrl+C, which is how following ends and no fault.

@@ -283,7 +283,7 @@ pub(crate) async fn test(app: &App, wanted: Option<&str>) -> Result<Vec<HandlerT
     let set = app.notifications.handlers.latest();
     if let Some(why) = &set.fault {
         return Err(
-            Refusal::new(Fault::Conflict, why.clone()).hint("docs/notifications.md shows what it may say")
+            Refusal::new(Fault::Conflict, why.clone()).hint("`codepiper notifications handlers --help` shows what it may say")
         );
     }
     let chosen: Vec<&Handler> =

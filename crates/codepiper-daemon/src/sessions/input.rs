@@ -256,6 +256,7 @@ impl Typist {
         let sent = |by: &str, event| Some(Sent { success: true, acknowledged_by: by.into(), event });
         // Commands of the agent itself (`/…`, `!…`) fire no prompt hook; the screen is all there is.
         let by_screen = self.provider.definition.speaks != Speaks::Claude || is_command(text);
+        let mut known = self.handle.watch();
         loop {
             tokio::select! {
                 signal = timeout_at(until, signals.recv()) => match signal {
@@ -271,6 +272,11 @@ impl Typist {
                         return sent("screen", None);
                     }
                 }
+                // `/exit` does what it says and shows nothing.
+                is_done = async {
+                    let over = known.wait_for(|known| !known.state().is_live()).await;
+                    over.is_ok_and(|known| matches!(known.state(), State::Stopped { .. }))
+                } => return if is_done && is_command(text) { sent("exit", None) } else { None },
             }
         }
     }

@@ -6,4 +6,5 @@ mod codex;
 mod guard;
 mod knowledge;
 mod live;
+mod notifications;
 mod stub;

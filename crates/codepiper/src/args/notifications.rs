@@ -108,8 +108,23 @@ Examples:
     },
     /// List the handlers and how they get along.
     #[command(after_help = "\
+~/.codepiper/handlers.toml says which there are; it has to be yours alone (chmod 600), and is read again when it changes. \
+A program gets JSON on its input and $CODEPIPER_TITLE, $CODEPIPER_BODY and more; `post` with `json` posts:
+
+  [[handler]]
+  name = \"desktop\"
+  on = [\"session.*\"]
+  run = [\"sh\", \"-c\", 'notify-send -- \"$CODEPIPER_TITLE\" \"$CODEPIPER_BODY\"']
+
+  [[handler]]
+  name = \"phone\"
+  on = [\"session.permission_required\", \"session.crashed\"]
+  post = \"https://ntfy.sh\"
+  json = { topic = \"my-secret-topic\", title = \"{title}\", message = \"{body}\" }
+
 Examples:
-  codepiper notifications handlers")]
+  codepiper notifications handlers
+  codepiper notifications test phone")]
     Handlers(Format),
     /// Have handlers do what they do, with a message that says it is a test.
     #[command(after_help = "\

@@ -1,9 +1,8 @@
 //! `codepiper approvals`
 
-use super::{RETURN_TRY_EVERY, until_interrupted, when_back};
+use super::{RETURN_TRY_EVERY, each_message, not_understood, until_interrupted, when_back};
 use crate::args::{ApprovalsArgs, ApprovalsCommand};
 use crate::client::{Client, Route};
-use crate::event_stream::Messages;
 use crate::output::{self, Cell, Cut, Details, Page, Style, Table, ago};
 use crate::text;
 use codepiper_api::approvals::{AnswerApproval, Approval, ApprovalBody, ApprovalList, Word};
@@ -96,7 +95,7 @@ fn confirm_rule(approval: &Approval, reach: Reach) -> Result<(), Refusal> {
             Refusal::new(Fault::Conflict, refusal).hint("without --session and --always it is allowed once")
         );
     };
-    let shown = serde_json::to_string(rule).map_err(|error| broken(error.to_string()))?;
+    let shown = serde_json::to_string(rule).map_err(|error| not_understood(error))?;
     if !std::io::stdin().is_terminal() {
         return Err(Refusal::new(Fault::Usage, format!("this would write a rule: {shown}"))
             .hint("--yes writes it without a question"));
@@ -281,23 +280,18 @@ async fn watch(daemon: &Client, json: bool) -> Result<(), Refusal> {
             // The stream first: what is opened while the list is read comes twice, and is told once.
             let route = Route::new("/events/stream").with("source", "policy");
             let route = if last > 0 { route.with("after", last) } else { route };
-            let mut stream = when_back(async || daemon.stream(route.clone()).await).await?;
+            let stream = when_back(async || daemon.stream(route.clone()).await).await?;
             for approval in fetch(daemon, None, "open").await? {
                 if !told.contains(&approval.id) {
                     show(&approval, json)?;
                     told.push(approval.id);
                 }
             }
-            let mut messages = Messages::default();
-            while let Ok(Some(bytes)) = stream.next().await {
-                let whole = messages.push(&bytes).map_err(|_| broken("an event does not end".into()))?;
-                for data in whole {
-                    let event: Event =
-                        serde_json::from_str(&data).map_err(|error| broken(error.to_string()))?;
-                    last = event.id;
-                    heed(&event, &mut told, daemon, json).await?;
-                }
-            }
+            each_message(stream, async |event: Event| {
+                last = event.id;
+                heed(&event, &mut told, daemon, json).await
+            })
+            .await?;
             tokio::time::sleep(RETURN_TRY_EVERY).await;
         }
     })
@@ -321,7 +315,7 @@ async fn heed(event: &Event, told: &mut Vec<ApprovalId>, daemon: &Client, json: 
 
 fn show(approval: &Approval, json: bool) -> Result<(), Refusal> {
     if json {
-        let line = serde_json::to_string(approval).map_err(|error| broken(error.to_string()))?;
+        let line = serde_json::to_string(approval).map_err(|error| not_understood(error))?;
         return output::print(&format!("{line}\n"));
     }
     let page = Page::stdout();
@@ -334,8 +328,4 @@ fn show(approval: &Approval, json: bool) -> Result<(), Refusal> {
         }
     };
     output::print(&format!("{line}\n"))
-}
-
-fn broken(what: String) -> Refusal {
-    Refusal::new(Fault::Internal, format!("cannot understand the daemon: {what}"))
 }

@@ -1,9 +1,8 @@
 //! `codepiper logs`
 
-use super::{RETURN_TRY_EVERY, until_interrupted, when_back, whole_id};
+use super::{RETURN_TRY_EVERY, each_message, until_interrupted, when_back, whole_id};
 use crate::args::{LogStyle, LogsArgs};
 use crate::client::{Client, Route};
-use crate::event_stream::Messages;
 use crate::event_text::{self, Said};
 use crate::output::{self, Page};
 use codepiper_api::events::{EVENTS_MAX, Event, EventPage};
@@ -93,22 +92,15 @@ async fn follow(
         .with("after", *last)
         .with_some("source", args.source.as_deref())
         .with_some("type", args.kind.as_deref());
-    let mut stream = when_back(async || daemon.stream(route.clone()).await).await?;
-    let mut messages = Messages::default();
-    let broken =
-        |what: String| Refusal::new(Fault::Internal, format!("cannot understand the daemon: {what}"));
-    // An error is the end as well: the next try tells whether the daemon is gone for good.
-    while let Ok(Some(bytes)) = stream.next().await {
-        let whole = messages.push(&bytes).map_err(|_| broken("an event does not end".into()))?;
-        for data in whole {
-            let event: Event = serde_json::from_str(&data).map_err(|error| broken(error.to_string()))?;
-            if event.id > *last {
-                printer.print(&event)?;
-                *last = event.id;
-            }
+    let stream = when_back(async || daemon.stream(route.clone()).await).await?;
+    each_message(stream, async |event: Event| {
+        if event.id > *last {
+            printer.print(&event)?;
+            *last = event.id;
         }
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }
 
 struct Printer {

@@ -1,9 +1,8 @@
 //! `codepiper notifications`
 
-use super::{RETURN_TRY_EVERY, until_interrupted, when_back};
+use super::{RETURN_TRY_EVERY, each_message, until_interrupted, when_back};
 use crate::args::{NotificationsArgs, NotificationsCommand};
 use crate::client::{Client, Route};
-use crate::event_stream::Messages;
 use crate::output::{self, Cell, Cut, Page, Style, Table, ago};
 use crate::text;
 use codepiper_api::notifications::{
@@ -23,9 +22,9 @@ pub(super) async fn run(args: NotificationsArgs, daemon: &Client) -> Result<(), 
     match args.command {
         None => list(daemon, Route::new("/notifications").with("unreadOnly", true), args.format.json()).await,
         Some(NotificationsCommand::List { all, session, kind, limit, format }) => {
+            let kind = kind.as_deref().map(kind_of).transpose()?;
             let route = Route::new("/notifications").with("unreadOnly", !all).with("limit", limit);
-            let route =
-                route.with_some("sessionId", session.as_deref()).with_some("eventType", kind.as_deref());
+            let route = route.with_some("sessionId", session.as_deref()).with_some("eventType", kind);
             list(daemon, route, json(format)).await
         }
         Some(NotificationsCommand::Watch(format)) => watch(daemon, json(format)).await,
@@ -103,19 +102,17 @@ async fn watch(daemon: &Client, json: bool) -> Result<(), Refusal> {
         loop {
             let route = Route::new("/notifications/stream");
             let route = last.map_or(route.clone(), |last| route.with("after", last));
-            let mut stream = when_back(async || daemon.stream(route.clone()).await).await?;
-            let mut messages = Messages::default();
-            while let Ok(Some(bytes)) = stream.next().await {
-                for data in messages.push(&bytes).map_err(|_| broken("a message does not end"))? {
-                    match serde_json::from_str(&data).map_err(broken)? {
-                        NotificationNews::NotificationCreated(told) => {
-                            last = Some(told.id);
-                            show(&told, json)?;
-                        }
-                        NotificationNews::NotificationCountsUpdated(_) => {}
+            let stream = when_back(async || daemon.stream(route.clone()).await).await?;
+            each_message(stream, async |news| {
+                match news {
+                    NotificationNews::NotificationCreated(told) => {
+                        last = Some(told.id);
+                        show(&told, json)
                     }
+                    NotificationNews::NotificationCountsUpdated(_) => Ok(()),
                 }
-            }
+            })
+            .await?;
             tokio::time::sleep(RETURN_TRY_EVERY).await;
         }
     })
@@ -163,14 +160,17 @@ fn wishes(
     }
     let named = only.iter().map(|kind| (kind, true)).chain(not.iter().map(|kind| (kind, false)));
     for (name, wanted) in named {
-        let kind = Kind::parse(name).ok_or_else(|| {
-            let known: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
-            Refusal::new(Fault::Usage, format!("there is no kind of notification `{name}`"))
-                .hint(format!("there are {}", known.join(", ")))
-        })?;
-        wishes.events.insert(kind, wanted);
+        wishes.events.insert(kind_of(name)?, wanted);
     }
     Ok(wishes)
+}
+
+fn kind_of(name: &str) -> Result<Kind, Refusal> {
+    Kind::parse(name).ok_or_else(|| {
+        let known: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
+        Refusal::new(Fault::Usage, format!("there is no kind of notification `{name}`"))
+            .hint(format!("there are {}", known.join(", ")))
+    })
 }
 
 fn prefs_table(prefs: &Prefs) -> Table {
@@ -198,7 +198,7 @@ async fn handlers(daemon: &Client, json: bool) -> Result<(), Refusal> {
             text::visible(fault)
         ));
     } else if list.handlers.is_empty() {
-        output::say(&format!("{} names no handlers; docs/notifications.md has examples", list.file));
+        output::say(&format!("{} names no handlers; `codepiper notifications handlers --help` shows one", list.file));
     }
     if list.handlers.is_empty() {
         return Ok(());
@@ -236,7 +236,7 @@ async fn test(daemon: &Client, handler: Option<String>, json: bool) -> Result<()
     if json {
         output::print_json(&tests)?;
     } else if tests.is_empty() {
-        output::say("there are no handlers; docs/notifications.md has examples");
+        output::say("there are no handlers; `codepiper notifications handlers --help` shows one");
     }
     for test in tests.iter().filter(|_| !json) {
         match &test.error {
@@ -249,8 +249,4 @@ async fn test(daemon: &Client, handler: Option<String>, json: bool) -> Result<()
         1 => Err(Refusal::new(Fault::Conflict, "1 handler failed")),
         failed => Err(Refusal::new(Fault::Conflict, format!("{failed} handlers failed"))),
     }
-}
-
-fn broken(what: impl std::fmt::Display) -> Refusal {
-    Refusal::new(Fault::Internal, format!("cannot understand the daemon: {what}"))
 }

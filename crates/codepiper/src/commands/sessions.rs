@@ -118,11 +118,31 @@ fn figures(session: &Session) -> [String; 2] {
     let Some(live) = &session.live else { return Default::default() };
     let context = live.context.map(|context| format!("{} %", context.percent()));
     let cost = match live.spent {
-        Spent { tokens: 0, .. } => None,
-        Spent { cost: Money(0), unpriced: 1.., .. } => Some("unpriced".into()),
-        Spent { cost, .. } => Some(output::dollars(Some(cost.0 as f64 / 1e9))),
+        Spent { tokens: 0, .. } => String::new(),
+        Spent { cost: Money(0), unpriced: 1.., .. } => "unpriced".into(),
+        Spent { cost, .. } => dollars(cost),
     };
-    [context.unwrap_or_default(), cost.unwrap_or_default()]
+    [context.unwrap_or_default(), cost]
+}
+
+/// `$0.22 by list prices, 123k tokens`; nothing before anything was spent.
+fn cost_text(spent: &Spent) -> Option<String> {
+    let (tokens, unpriced) = (output::count(spent.tokens), output::count(spent.unpriced));
+    match spent {
+        Spent { tokens: 0, .. } => None,
+        Spent { cost: Money(0), unpriced: 1.., .. } => {
+            Some(format!("unknown: {unpriced} of {tokens} tokens have no price"))
+        }
+        Spent { cost, unpriced: 0, .. } => Some(format!("{} by list prices, {tokens} tokens", dollars(*cost))),
+        Spent { cost, .. } => Some(format!(
+            "{} by list prices, {tokens} tokens, without {unpriced} that have no price",
+            dollars(*cost)
+        )),
+    }
+}
+
+fn dollars(cost: Money) -> String {
+    output::dollars(Some(cost.0 as f64 / 1e9))
 }
 
 /// `5 h 42 % used, resets in 2h; 7 d 12 % used`
@@ -182,18 +202,7 @@ fn details(session: &Session, now: Timestamp, home: Option<&str>) -> Details {
                 format!("{used} of {size} tokens ({} %)", context.percent())
             }),
         );
-        let [_, cost] = figures(session);
-        let unpriced = live.spent.unpriced;
-        let without = if unpriced > 0 && cost != "unpriced" {
-            format!(", without {} tokens that have no price", output::count(unpriced))
-        } else {
-            String::new()
-        };
-        let tokens = output::count(live.spent.tokens);
-        details.add(
-            "Cost",
-            (!cost.is_empty()).then(|| format!("{cost} by list prices, {tokens} tokens{without}")),
-        );
+        details.add("Cost", cost_text(&live.spent));
         details.add("Limits", (!live.limits.is_empty()).then(|| limits_text(&live.limits, now)));
     }
     details.add("Terminal", format!("{} x {}", session.pty_cols, session.pty_rows));
@@ -294,6 +303,8 @@ cccccccc        demo      idle                             ~/p        3h ago
         ] {
             assert!(shown.contains(&format!("{line}\n")), "no `{line}` in\n{shown}");
         }
+        let shown = details(&sessions[1], now(), None).render(PAGE);
+        assert!(shown.contains("Cost          unknown: 123k of 123k tokens have no price\n"), "{shown}");
     }
 
     #[test]
