@@ -17,6 +17,7 @@ mod input;
 mod knowledge;
 mod notifications;
 mod output;
+mod output_stream;
 mod policies;
 mod policy_sets;
 mod search;
@@ -124,7 +125,7 @@ fn for_the_person() -> Router<Http> {
         )
         .route("/sessions/{id}/output", get(output::screen))
         .route("/sessions/{id}/output/text", get(output::text))
-        .route("/sessions/{id}/output/stream", get(output::stream))
+        .route("/sessions/{id}/output/stream", get(output_stream::stream))
         .route("/sessions/{id}/recording", get(output::recording))
         .route("/sessions/{id}/events", get(events::list))
         .route("/sessions/{id}/transcript/events", get(events::transcript))

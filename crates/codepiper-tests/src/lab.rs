@@ -241,17 +241,21 @@ impl Lab {
 
     /// Waits until the session has printed this text, from the beginning of its recording on.
     pub async fn wait_for_text(&self, id: &str, text: &str) {
-        let path = format!("/sessions/{id}/output/stream?follow=true");
+        self.output_until(id, "follow=true", text).await;
+    }
+
+    /// What the stream of a session's output gives until it holds this text.
+    pub async fn output_until(&self, id: &str, query: &str, text: &str) -> Vec<u8> {
+        let path = format!("/sessions/{id}/output/stream?{query}");
         let reading = async {
             let response = socket::send(&self.path("s"), "GET", &path, &[], Vec::new()).await?;
             socket::read_until(response, text.as_bytes()).await
         };
-        let outcome = tokio::time::timeout(PATIENCE, reading).await;
-        assert!(
-            matches!(outcome, Ok(Ok(true))),
-            "{text:?} was not printed: {outcome:?}\n{}",
-            self.screen(id)
-        );
+        match tokio::time::timeout(PATIENCE, reading).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => panic!("{text:?} was not printed: {error:#}\n{}", self.screen(id)),
+            Err(_) => panic!("{text:?} was not printed in time\n{}", self.screen(id)),
+        }
     }
 
     /// All events of a session.

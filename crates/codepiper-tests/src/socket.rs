@@ -60,17 +60,18 @@ pub(crate) async fn read_events(
     bail!("the event stream ended")
 }
 
-/// Reads a stream of bytes until they hold the text. Whether they did before the stream ended.
-pub(crate) async fn read_until(response: Response<Incoming>, text: &[u8]) -> Result<bool> {
+/// Reads a stream of bytes until they hold the text; all of them.
+pub(crate) async fn read_until(response: Response<Incoming>, text: &[u8]) -> Result<Vec<u8>> {
     let mut body = response.into_body();
     let mut seen = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
+            let searched = seen.len().saturating_sub(text.len());
             seen.extend_from_slice(&data);
-            if seen.windows(text.len()).any(|window| window == text) {
-                return Ok(true);
+            if seen[searched..].windows(text.len()).any(|window| window == text) {
+                return Ok(seen);
             }
         }
     }
-    Ok(false)
+    bail!("the stream ended")
 }

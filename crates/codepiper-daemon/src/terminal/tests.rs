@@ -1,7 +1,9 @@
+use super::screen::{BracketedPaste, blank};
 use super::*;
-use codepiper_core::recording::encode;
+use codepiper_core::recording::{Frame, encode, segment_name};
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
 /// Writes frames as the recorder does; a new segment where the list says so.
 fn record(folder: &Path, start: u64, frames: &[Frame]) {
@@ -169,4 +171,66 @@ fn a_flood_is_followed_without_reading_all_of_it() {
         screen.draw();
         assert_eq!(screen.snapshot().1, position, "round {round}");
     }
+}
+
+/// A viewer's terminal, as it is after all that a view gave.
+struct Viewer(avt::Terminal);
+
+impl Viewer {
+    fn new() -> Self {
+        Self(blank(40, 6))
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.feed(&*String::from_utf8_lossy(bytes));
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.screen().visible_lines().map(|line| line.text().trim_end().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_view_shows_what_comes_and_of_a_flood_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 0, &[Frame::Resize { cols: 40, rows: 6 }, output("\x1b[1;1Htitle\x1b[2;6r\x1b[2;1H")]);
+    let (mut view, picture) = View::begin(folder.path(), 40, 6).unwrap();
+    let mut viewer = Viewer::new();
+    viewer.feed(&picture);
+    assert_eq!(viewer.lines()[0], "title");
+
+    record(folder.path(), 0, &[output("one\r\n"), output("two\r\n")]);
+    let seen = view.look().unwrap();
+    assert_eq!((seen.bytes.as_slice(), seen.is_flood), (&b"one\r\ntwo\r\n"[..], false));
+    viewer.feed(&seen.bytes);
+
+    // Below the title, which nobody draws again, much is scrolled through.
+    let (mut given, mut printed) = (0, 0);
+    for n in 0..100 {
+        let lines = format!("{n:019}\r\n").repeat(1_000);
+        printed += lines.len();
+        record(folder.path(), 0, &[output(&lines)]);
+        if n % 7 == 6 {
+            let seen = view.look().unwrap();
+            assert!(seen.is_flood);
+            given += seen.bytes.len();
+            viewer.feed(&seen.bytes);
+        }
+    }
+    assert!(printed > 2_000_000 && given < 700_000, "{given} of {printed}");
+    assert_eq!(view.inexact_since(), None, "it is not over");
+    let seen = view.look().unwrap();
+    assert!(!seen.is_flood);
+    viewer.feed(&seen.bytes);
+    assert_eq!(viewer.lines()[4], format!("{:019}", 99));
+    assert!(view.inexact_since().is_some());
+    viewer.feed(&view.redraw().unwrap());
+    assert_eq!((viewer.lines()[0].as_str(), view.inexact_since()), ("title", None));
+
+    record(folder.path(), 0, &[output("after")]);
+    viewer.feed(&view.look().unwrap().bytes);
+    let mut screen = Screen::new(folder.path(), 40, 6);
+    screen.catch_up().unwrap();
+    assert_eq!(viewer.lines(), screen.lines());
+    assert_eq!(viewer.lines()[5], "after");
 }

@@ -89,7 +89,7 @@ pub(super) struct Arrival {
 /// Watches a session's output from now on in a thread of its own. Arrivals end with the session.
 pub(super) fn view(socket: &Path, session: &str) -> Result<Receiver<Arrival>> {
     let mut wire = Wire::connect(socket)?;
-    wire.send("GET", &format!("/sessions/{session}/output/stream?end=true&follow=true"), "", &[])?;
+    wire.send("GET", &format!("/sessions/{session}/output/stream?view=true&follow=true"), "", &[])?;
     wire.head()?;
     let (sender, arrivals) = mpsc::channel();
     std::thread::spawn(move || {
@@ -112,7 +112,9 @@ struct Tail(Vec<u8>);
 impl Tail {
     fn ends(&mut self, piece: &[u8]) -> bool {
         const END: &[u8] = b"FLOOD-END";
-        self.0.extend_from_slice(&piece[piece.len().saturating_sub(64)..]);
+        // In a picture other things may stand behind it.
+        let searched = if piece.starts_with(b"\x1bc") { piece.len() } else { 64 };
+        self.0.extend_from_slice(&piece[piece.len().saturating_sub(searched)..]);
         let found = self.0.windows(END.len()).any(|window| window == END);
         self.0.drain(..self.0.len().saturating_sub(END.len()));
         found

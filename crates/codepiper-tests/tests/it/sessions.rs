@@ -228,3 +228,26 @@ async fn a_model_is_switched_and_the_agent_itself_says_which_is_in_force() {
     // The first one too where its status line came before its first hook; and none twice.
     assert!(told == ["demo-2", "demo-3"] || told == ["demo-1", "demo-2", "demo-3"], "{told:?}");
 }
+
+#[tokio::test]
+async fn who_looks_sees_the_screen_and_of_a_flood_only_pictures() {
+    let lab = Lab::start().await;
+    let id = lab.demo().await;
+    lab.turn(&id, "SAY: before").await;
+    let query = "view=true&follow=true";
+    let begin = String::from_utf8(lab.output_until(&id, query, "before").await).unwrap();
+    assert!(begin.starts_with("\u{1b}c"), "it begins with an empty terminal: {begin:?}");
+
+    let (view, ()) = tokio::join!(lab.output_until(&id, query, "the flood is over"), async {
+        lab.turn(&id, "FLOOD: 30m").await;
+        lab.turn(&id, "SAY: the flood is over").await;
+    });
+    let every_byte = lab.output_until(&id, "follow=true", "the flood is over").await;
+    assert!(every_byte.len() > 15_000_000 && view.len() < 5_000_000, "{} {}", every_byte.len(), view.len());
+    let pictures = view.windows(2).filter(|pair| pair == b"\x1bc").count();
+    assert!(pictures >= 2, "{pictures}");
+
+    let (status, refusal) =
+        lab.ask("GET", &format!("/sessions/{id}/output/stream?view=true&from=3"), Value::Null).await;
+    assert_eq!((status, refusal["field"].as_str()), (400, Some("view")), "{refusal}");
+}
