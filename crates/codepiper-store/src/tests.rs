@@ -318,7 +318,8 @@ async fn what_one_session_did_is_found_without_reading_what_others_did() {
             let explain = format!("EXPLAIN QUERY PLAN {sql}");
             let plan = db.store.read(move |connection| {
                 let mut statement = connection.prepare(&explain)?;
-                let steps = statement.raw_query().mapped(|row| row.get(3)).collect::<Result<Vec<String>, _>>();
+                let steps =
+                    statement.raw_query().mapped(|row| row.get(3)).collect::<Result<Vec<String>, _>>();
                 Ok(steps?)
             });
             let plan = plan.await.unwrap();

@@ -59,7 +59,11 @@ pub(super) async fn stream(
     let (pieces, body) = mpsc::channel(PIECES_MAX);
     let begin = match query.view {
         true if query.from.is_some() || query.end => {
-            return Err(Refusal::field("view", "begins with the screen as it is: leave out `from` and `end`").into());
+            return Err(Refusal::field(
+                "view",
+                "begins with the screen as it is: leave out `from` and `end`",
+            )
+            .into());
         }
         true => show(news, query.follow, pieces).await?,
         false => pass_on(news, query, pieces).await?,
@@ -184,7 +188,8 @@ async fn show(mut news: News, follow: bool, pieces: Pieces) -> Result<u64, Refus
                 () = pieces.closed() => return,
                 () = redraw => {}
             }
-            let redrawn = blocking("drawing the screen", move || view.redraw().map(|picture| (view, picture)));
+            let redrawn =
+                blocking("drawing the screen", move || view.redraw().map(|picture| (view, picture)));
             let Ok((exact, picture)) = redrawn.await else { return };
             view = exact;
             if pieces.send(Ok(picture.into())).await.is_err() {

@@ -282,9 +282,8 @@ pub(crate) async fn list(app: &App) -> Result<HandlerList, Refusal> {
 pub(crate) async fn test(app: &App, wanted: Option<&str>) -> Result<Vec<HandlerTest>, Refusal> {
     let set = app.notifications.handlers.latest();
     if let Some(why) = &set.fault {
-        return Err(
-            Refusal::new(Fault::Conflict, why.clone()).hint("`codepiper notifications handlers --help` shows what it may say")
-        );
+        return Err(Refusal::new(Fault::Conflict, why.clone())
+            .hint("`codepiper notifications handlers --help` shows what it may say"));
     }
     let chosen: Vec<&Handler> =
         set.all.iter().filter(|handler| wanted.is_none_or(|name| handler.name == name)).collect();

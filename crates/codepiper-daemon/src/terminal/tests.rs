@@ -193,7 +193,11 @@ impl Viewer {
 #[test]
 fn a_view_shows_what_comes_and_of_a_flood_its_end() {
     let folder = tempfile::tempdir().unwrap();
-    record(folder.path(), 0, &[Frame::Resize { cols: 40, rows: 6 }, output("\x1b[1;1Htitle\x1b[2;6r\x1b[2;1H")]);
+    record(
+        folder.path(),
+        0,
+        &[Frame::Resize { cols: 40, rows: 6 }, output("\x1b[1;1Htitle\x1b[2;6r\x1b[2;1H")],
+    );
     let (mut view, picture) = View::begin(folder.path(), 40, 6).unwrap();
     let mut viewer = Viewer::new();
     viewer.feed(&picture);

@@ -105,7 +105,10 @@ impl View {
             }
         }
         self.inexact_since = None;
-        self.at = At::Flood { screen: Screen::at(cursor, self.size.0, self.size.1, DRAWN_AT_ONCE), shown: Instant::now() };
+        self.at = At::Flood {
+            screen: Screen::at(cursor, self.size.0, self.size.1, DRAWN_AT_ONCE),
+            shown: Instant::now(),
+        };
         Ok(Seen { bytes, is_flood: true })
     }
 

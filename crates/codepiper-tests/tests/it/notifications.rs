@@ -294,7 +294,8 @@ retries = 0
         out = out.display()
     );
     handlers(&lab, &text);
-    let id = lab.session(json!({ "provider": "demo", "cwd": lab.project(), "name": "ap'i" })).await;
+    const NAME: &str = r#"a'p"i$(touch owned)`"#;
+    let id = lab.session(json!({ "provider": "demo", "cwd": lab.project(), "name": NAME })).await;
     lab.turn(&id, "hello").await;
     let number = told(&lab, 1).await[0]["id"].as_u64().unwrap();
 
@@ -304,11 +305,11 @@ retries = 0
     for request in [&first, &second] {
         assert_eq!(
             serde_json::from_str::<Value>(&request.body).unwrap(),
-            json!({ "text": "ap'i: turn completed", "id": 7 })
+            json!({ "text": format!("{NAME}: turn completed"), "id": 7 })
         );
         assert_eq!(
             (request.headers["webhook-id"].as_str(), request.headers["x-name"].as_str()),
-            (sent_id.as_str(), "ap'i")
+            (sent_id.as_str(), NAME)
         );
         let mut mac = Hmac::<Sha256>::new_from_slice(b"0123456789abcdef").unwrap();
         mac.update(format!("{sent_id}.{}.{}", request.headers["webhook-timestamp"], request.body).as_bytes());
@@ -318,10 +319,10 @@ retries = 0
     let titles =
         until("the program", async || fs::read_to_string(&out).ok().filter(|text| text.ends_with('\n')))
             .await;
-    assert_eq!(titles, "ap'i: turn completed (session.turn_completed)\n");
+    assert_eq!(titles, format!("{NAME}: turn completed (session.turn_completed)\n"));
     let given: Value = serde_json::from_str(&fs::read_to_string(lab.path("out.json")).unwrap()).unwrap();
     assert_eq!(given["id"], sent_id);
-    let session = json!({ "id": id, "name": "ap'i", "provider": "demo", "cwd": lab.project() });
+    let session = json!({ "id": id, "name": NAME, "provider": "demo", "cwd": lab.project() });
     assert_eq!((&given["session"], given["type"].as_str()), (&session, Some("session.turn_completed")));
 
     let list = until("the end of all deliveries", async || {

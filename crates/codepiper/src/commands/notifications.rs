@@ -103,14 +103,12 @@ async fn watch(daemon: &Client, json: bool) -> Result<(), Refusal> {
             let route = Route::new("/notifications/stream");
             let route = last.map_or(route.clone(), |last| route.with("after", last));
             let stream = when_back(async || daemon.stream(route.clone()).await).await?;
-            each_message(stream, async |news| {
-                match news {
-                    NotificationNews::NotificationCreated(told) => {
-                        last = Some(told.id);
-                        show(&told, json)
-                    }
-                    NotificationNews::NotificationCountsUpdated(_) => Ok(()),
+            each_message(stream, async |news| match news {
+                NotificationNews::NotificationCreated(told) => {
+                    last = Some(told.id);
+                    show(&told, json)
                 }
+                NotificationNews::NotificationCountsUpdated(_) => Ok(()),
             })
             .await?;
             tokio::time::sleep(RETURN_TRY_EVERY).await;
@@ -198,7 +196,10 @@ async fn handlers(daemon: &Client, json: bool) -> Result<(), Refusal> {
             text::visible(fault)
         ));
     } else if list.handlers.is_empty() {
-        output::say(&format!("{} names no handlers; `codepiper notifications handlers --help` shows one", list.file));
+        output::say(&format!(
+            "{} names no handlers; `codepiper notifications handlers --help` shows one",
+            list.file
+        ));
     }
     if list.handlers.is_empty() {
         return Ok(());

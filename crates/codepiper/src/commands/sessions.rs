@@ -133,7 +133,9 @@ fn cost_text(spent: &Spent) -> Option<String> {
         Spent { cost: Money(0), unpriced: 1.., .. } => {
             Some(format!("unknown: {unpriced} of {tokens} tokens have no price"))
         }
-        Spent { cost, unpriced: 0, .. } => Some(format!("{} by list prices, {tokens} tokens", dollars(*cost))),
+        Spent { cost, unpriced: 0, .. } => {
+            Some(format!("{} by list prices, {tokens} tokens", dollars(*cost)))
+        }
         Spent { cost, .. } => Some(format!(
             "{} by list prices, {tokens} tokens, without {unpriced} that have no price",
             dollars(*cost)
