@@ -204,7 +204,7 @@ impl RuleBook {
         cwds: &[PathBuf],
         whole: &str,
     ) -> Judged {
-        let spot = Spot::new(name.clone(), cwds, call);
+        let spot = Spot::new(name, cwds, call);
         let candidates = match name.text.is_empty() {
             true => bucket.everything(), // nothing is said by which rules could be found
             false => {

@@ -85,8 +85,7 @@ impl Glob {
 
     /// What every match ends with.
     pub(super) fn suffix(&self) -> String {
-        let said = self.rest.rsplit(|tok| !matches!(tok, Tok::Char(_))).next().unwrap_or_default();
-        said.iter().filter_map(Tok::char).collect()
+        said_at_the_end(&self.rest)
     }
 
     pub(super) fn ends(&self) -> Ends {
@@ -111,6 +110,12 @@ impl Glob {
             rest => matches(rest, text),
         }
     }
+}
+
+/// The text with which everything ends that these match.
+pub(super) fn said_at_the_end(toks: &[Tok]) -> String {
+    let said = toks.rsplit(|tok| !matches!(tok, Tok::Char(_))).next().unwrap_or_default();
+    said.iter().filter_map(Tok::char).collect()
 }
 
 /// The first and the last character of all texts that match, where they are said. Most pairs of globs that

@@ -3,14 +3,13 @@
 //! never too few.
 
 use super::Action;
-use super::path_index::PathIndex;
+use super::path_index::{ByText, PathIndex};
 use super::pattern::TextPattern;
 use super::reach::Spot;
 use super::rule::Compiled;
 use super::shell::Form;
 use regex::{RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::iter::Peekable;
 
 /// Rules of one tool, as places in the book, in order.
@@ -20,7 +19,7 @@ pub(super) struct Bucket {
     /// Whether one is about files that commands may name.
     pub(super) reaches_commands: bool,
     /// Those whose every pattern for commands says the first word, or the first two.
-    by_words: HashMap<String, Vec<u32>>,
+    by_words: ByText,
     /// Those with other patterns for commands.
     commands: Set,
     /// What patterns of deny and ask rules for commands begin with, in order.

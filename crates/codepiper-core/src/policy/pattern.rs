@@ -2,7 +2,7 @@
 //! that are paths, and `cwd`). See the table in `testdata/policy/patterns.toml` for what each means.
 
 use super::glob::{self, Glob, Tok};
-use super::paths::PathForms;
+use super::paths::{Names, PathForms};
 use regex::{Regex, RegexBuilder};
 
 /// The longest pattern, in bytes. The longest command a person would want to write down.
@@ -159,7 +159,7 @@ pub(super) enum PathPattern {
 }
 
 /// Where a path pattern starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum From {
     /// `/…` and `**…`: the root.
     Root,
@@ -173,16 +173,6 @@ pub(super) enum From {
 
 impl From {
     pub(super) const ALL: [Self; 4] = [Self::Root, Self::Home, Self::Cwd, Self::Name];
-
-    /// For naming folders by it.
-    pub(super) fn letter(self) -> char {
-        match self {
-            Self::Root => 'r',
-            Self::Home => 'h',
-            Self::Cwd => 'c',
-            Self::Name => 'n',
-        }
-    }
 }
 
 /// One segment of a path pattern.
@@ -224,7 +214,7 @@ impl PathPattern {
         match self {
             Self::Regex(regex) => regex.is_match(path.text()),
             Self::Parts { from, globs } => {
-                path.segments_from(*from).is_some_and(|path| globs.iter().any(|glob| walk(glob, path)))
+                path.names_from(*from).is_some_and(|path| globs.iter().any(|glob| walk(glob, path)))
             }
         }
     }
@@ -269,31 +259,31 @@ fn segments(toks: &[Tok]) -> Result<Vec<Segment>, BadPattern> {
 }
 
 /// As for text, with segments for characters and `**` for the star.
-fn walk(pattern: &[Segment], path: &[String]) -> bool {
+fn walk(pattern: &[Segment], path: Names<'_>) -> bool {
     let (mut at, mut left) = (0, path);
-    let mut retry: Option<(usize, &[String])> = None;
+    let mut retry: Option<(usize, Names<'_>)> = None;
     loop {
-        match (pattern.get(at), left) {
+        match (pattern.get(at), left.split_first()) {
             (Some(Segment::Deep), _) => {
                 at += 1;
                 retry = Some((at, left));
                 continue;
             }
-            (Some(Segment::One(glob)), [first, rest @ ..]) if glob.is_match(first) => {
+            (Some(Segment::One(glob)), Some((first, rest))) if glob.is_match(first) => {
                 at += 1;
                 left = rest;
                 continue;
             }
-            (None, []) => return true,
+            (None, None) => return true,
             _ => {}
         }
-        match retry {
-            Some((star, [_, rest @ ..])) => {
+        match retry.and_then(|(star, from)| Some((star, from.split_first()?.1))) {
+            Some((star, rest)) => {
                 at = star;
                 left = rest;
                 retry = Some((star, rest));
             }
-            _ => return false,
+            None => return false,
         }
     }
 }

@@ -6,6 +6,8 @@ use super::paths;
 use super::pattern::{From, List, PathPattern, Segment};
 use super::rule::{Compiled, Hit, Prepared, View};
 use super::shell::{Field, Piece, Unknown};
+use foldhash::fast::RandomState;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -23,7 +25,8 @@ pub(super) enum Counts {
 
 /// A piece of a word that may be a file's name, with the paths it would be.
 pub(super) struct Spot {
-    name: Field,
+    /// That a part of its name is decided by what nobody knows.
+    has_unknown: bool,
     pub(super) views: Vec<Rc<View>>,
     /// Which other paths it may be.
     pub(super) open: Open,
@@ -52,7 +55,7 @@ pub(super) struct Way {
 
 impl Spot {
     /// `cwds`: where a relative name starts, empty if unknown.
-    pub(super) fn new(name: Field, cwds: &[PathBuf], call: &Prepared<'_>) -> Self {
+    pub(super) fn new(name: &Field, cwds: &[PathBuf], call: &Prepared<'_>) -> Self {
         let relative = !name.text.starts_with('/') && !name.text.starts_with("~/");
         let folders = if cwds.is_empty() { std::slice::from_ref(&call.cwd) } else { cwds };
         // Its text as if it were the file's name: right when it is known, and when a wildcard in it is one
@@ -63,15 +66,15 @@ impl Spot {
         };
         let open = match () {
             () if name.known().is_some() && !(relative && cwds.is_empty()) => Open::Nothing,
-            () if name.has_unknown() || name.known().is_some() => open_end(&name),
-            () => Open::Glob(folders.iter().map(|cwd| Way::new(&name, cwd, call)).collect()),
+            () if name.has_unknown() || name.known().is_some() => open_end(name),
+            () => Open::Glob(folders.iter().map(|cwd| Way::new(name, cwd, call)).collect()),
         };
-        Self { name, views, open }
+        Self { has_unknown: name.has_unknown(), views, open }
     }
 
     /// A file that is known.
     pub(super) fn of(view: Rc<View>) -> Self {
-        Self { name: Field::default(), views: vec![view], open: Open::Nothing }
+        Self { has_unknown: false, views: vec![view], open: Open::Nothing }
     }
 
     /// That its wildcards leave some of its last name said.
@@ -94,7 +97,7 @@ pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: 
         Counts::All => name.known().is_some() || !name.pieces.iter().all(shown),
     });
     let mut spots: Vec<Spot> = Vec::new();
-    let mut seen: HashSet<&[Piece]> = HashSet::new();
+    let mut seen: HashSet<&[Piece], RandomState> = HashSet::default();
     let mut opens = 0;
     for name in counted {
         for (from, to) in slices(name) {
@@ -104,10 +107,12 @@ pub(super) fn spots_in(names: &[Field], cwds: &[PathBuf], counts: Counts, call: 
                 continue;
             }
             if call.paths_seen() >= PATHS_MAX || opens >= OPENS_MAX {
-                spots.push(Spot { name: Field::unknown("…"), views: Vec::new(), open: Open::Anything });
+                spots.push(Spot { has_unknown: true, views: Vec::new(), open: Open::Anything });
                 return spots;
             }
-            let spot = Spot::new(name.slice(from, to), cwds, call);
+            let is_all = pieces.len() == name.pieces.len() && name.known().is_some();
+            let piece = if is_all { Cow::Borrowed(name) } else { Cow::Owned(name.slice(from, to)) };
+            let spot = Spot::new(&piece, cwds, call);
             opens += usize::from(!matches!(spot.open, Open::Nothing));
             spots.push(spot);
         }
@@ -148,7 +153,9 @@ fn slices(word: &Field) -> Vec<(usize, usize)> {
         (true, false) => vec![2],
         _ => vec![0],
     };
-    starts.extend((0..end).filter(|at| "=@:,".chars().any(|mark| is(*at, mark))).map(|at| at + 1));
+    let is_mark =
+        |at: &usize| matches!(word.pieces.get(*at), Some(Piece::Tok(Tok::Char('=' | '@' | ':' | ','))));
+    starts.extend((0..end).filter(is_mark).map(|at| at + 1));
     starts.retain(|start| *start < end);
     starts.truncate(STARTS_MAX);
     let stops = |start: usize| (start + 1..end).find(|at| is(*at, ':') || is(*at, ','));
@@ -164,9 +171,9 @@ const STARTS_MAX: usize = 16;
 
 /// Whether this is a file of the list.
 pub(super) fn names_file(list: &List<PathPattern>, action: Action, spot: &Spot) -> Hit {
-    let Spot { name, views, open } = spot;
+    let Spot { has_unknown, views, open } = spot;
     if views.iter().any(|view| view.fits(list, action)) {
-        return if name.has_unknown() { Hit::Maybe } else { Hit::Yes };
+        return if *has_unknown { Hit::Maybe } else { Hit::Yes };
     }
     if matches!(open, Open::Nothing) {
         return Hit::No;
@@ -207,14 +214,19 @@ impl Way {
         }
         for segment in toks.split(|tok| *tok == Tok::Char('/')).filter(|segment| !segment.is_empty()) {
             match () {
-                () if segment == literal(".") => {}
-                () if segment == literal("..") => _ = segments.pop(),
+                () if is_text(segment, ".") => {}
+                () if is_text(segment, "..") => _ = segments.pop(),
                 () => segments.push(segment.to_vec()),
             }
         }
         let starts_in = |folder: &Path| {
-            let folder: Vec<Vec<Tok>> = paths::segments(folder).map(|name| literal(&name)).collect();
-            segments.starts_with(&folder).then_some(folder.len())
+            let mut own = segments.iter();
+            let mut names = 0;
+            let is_in = paths::segments(folder).all(|name| {
+                names += 1;
+                own.next().is_some_and(|segment| is_text(segment, &name))
+            });
+            is_in.then_some(names)
         };
         let skips = From::ALL.map(|from| {
             let skip = match from {
@@ -232,6 +244,11 @@ impl Way {
         let (_, skip) = self.skips.iter().find(|(own, _)| *own == from)?;
         self.segments.get((*skip)?..)
     }
+}
+
+fn is_text(toks: &[Tok], text: &str) -> bool {
+    let mut chars = text.chars();
+    toks.iter().all(|tok| matches!(tok, Tok::Char(c) if chars.next() == Some(*c))) && chars.next().is_none()
 }
 
 /// Whether a file of the pattern may be among these paths. `Yes` when a shell's wildcard says part of the

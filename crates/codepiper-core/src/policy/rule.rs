@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Arguments in which tools name the file they work on. For rules they are one: a criterion on any of them
@@ -63,7 +64,7 @@ pub(super) struct Prepared<'a> {
     pub(super) home: Option<PathBuf>,
     real_cwd: OnceCell<PathBuf>,
     real_home: OnceCell<Option<PathBuf>>,
-    views: RefCell<BTreeMap<PathBuf, std::rc::Rc<View>>>,
+    views: RefCell<BTreeMap<OsString, std::rc::Rc<View>>>,
     /// Of working directories: few, and looked at by every rule that names some.
     cwds: RefCell<Vec<(PathBuf, std::rc::Rc<View>)>>,
 }
@@ -109,30 +110,55 @@ impl<'a> Prepared<'a> {
 
     pub(super) fn view(&self, path: &str, cwd: &Path) -> std::rc::Rc<View> {
         let path = paths::normal(path, cwd, self.home.as_deref());
-        if let Some(view) = self.views.borrow().get(&path) {
+        if let Some(view) = self.views.borrow().get(path.as_os_str()) {
             return view.clone();
         }
-        let home = self.home.as_deref();
         let real = (self.call.real)(&path);
-        let real_cwd = self.real_cwd.get_or_init(|| (self.call.real)(&self.cwd));
-        let real_home = self.real_home.get_or_init(|| home.map(|home| (self.call.real)(home)));
+        let view = std::rc::Rc::new(match self.has_no_links(&path, &real) {
+            true => View { written: self.forms(&path), seen: None, real: None },
+            false => self.view_with_links(&path, &real),
+        });
+        self.views.borrow_mut().insert(path.into_os_string(), view.clone());
+        view
+    }
+
+    /// Whether [`Self::view_with_links`] would see nothing but the path as it is written, as nearly always.
+    pub(super) fn has_no_links(&self, path: &Path, real: &Path) -> bool {
+        let same = |one: &Path, other: &Path| one.as_os_str() == other.as_os_str();
+        let (real_cwd, real_home) = self.real_folders();
+        let folders = [Some((&*self.cwd, real_cwd)), self.home.as_deref().zip(real_home)];
+        let is_plain = |(folder, real): (&Path, &Path)| same(folder, real) && !same(folder, path);
+        same(path, real) && folders.into_iter().flatten().all(is_plain)
+    }
+
+    pub(super) fn view_with_links(&self, path: &Path, real: &Path) -> View {
+        let (real_cwd, real_home) = self.real_folders();
         // A link on the way to the working directory is no way out of it.
-        let seen = match (real.strip_prefix(real_cwd), real_home.as_ref().zip(home)) {
+        let seen = match (real.strip_prefix(real_cwd), real_home.zip(self.home.as_deref())) {
             (Ok(rest), _) => self.cwd.join(rest),
             (_, Some((real_home, home))) => match real.strip_prefix(real_home) {
                 Ok(rest) => home.join(rest),
-                Err(_) => real.clone(),
+                Err(_) => real.to_owned(),
             },
-            _ => real.clone(),
+            _ => real.to_owned(),
         };
-        let forms = |path: &Path| PathForms::new(path, &self.cwd, home);
-        let view = std::rc::Rc::new(View {
-            written: forms(&path),
-            seen: (seen.as_os_str() != path.as_os_str()).then(|| forms(&seen)),
-            real: (real.as_os_str() != seen.as_os_str()).then(|| forms(&real)),
-        });
-        self.views.borrow_mut().insert(path, view.clone());
-        view
+        View {
+            written: self.forms(path),
+            seen: (seen.as_os_str() != path.as_os_str()).then(|| self.forms(&seen)),
+            real: (real.as_os_str() != seen.as_os_str()).then(|| self.forms(real)),
+        }
+    }
+
+    /// The working directory and the home with links resolved.
+    fn real_folders(&self) -> (&Path, Option<&Path>) {
+        let real_cwd = self.real_cwd.get_or_init(|| (self.call.real)(&self.cwd));
+        let real_home =
+            self.real_home.get_or_init(|| self.home.as_deref().map(|home| (self.call.real)(home)));
+        (real_cwd, real_home.as_deref())
+    }
+
+    fn forms(&self, path: &Path) -> PathForms {
+        PathForms::new(path, &self.cwd, self.home.as_deref())
     }
 
     fn cwd_view(&self, cwd: &Path) -> std::rc::Rc<View> {

@@ -115,6 +115,10 @@ pub(super) type Variables = BTreeMap<String, Value>;
 /// The fields of a word; none when it may vanish.
 pub(super) fn fields(word: &Word, variables: &Variables, home: Option<&str>) -> Result<Vec<Field>, Refused> {
     let mut fields = Vec::new();
+    if !word.atoms.iter().any(|atom| matches!(atom, Atom::Char { c: '{', quoted: false })) {
+        split(&word.atoms, variables, home, true, &mut fields);
+        return Ok(fields);
+    }
     for atoms in braces(&word.atoms, 0)? {
         split(&atoms, variables, home, true, &mut fields);
     }

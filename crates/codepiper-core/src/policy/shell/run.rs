@@ -27,7 +27,7 @@ impl Walker {
         let Run { mut fields, mut assignments, source, here, input } = run;
         let mut facts = Facts { source: source.trim().to_owned(), ..Facts::default() };
         facts.names = fields.iter().chain(&assignments).cloned().collect();
-        facts.form(&[Field::literal(facts.source.as_str())], &[]);
+        facts.forms.push(Form { text: facts.source.clone(), known: None });
         let mut free = true;
         let mut inside: Vec<Vec<Field>> = Vec::new();
         let mut scripts: Vec<String> = Vec::new();
@@ -239,10 +239,10 @@ struct Facts {
 }
 
 impl Facts {
-    fn form(&mut self, fields: &[Field], assignments: &[Field]) -> String {
+    fn form<'a>(&mut self, fields: impl Iterator<Item = &'a Field>) -> String {
         let mut text = String::new();
         let mut known = None;
-        for field in assignments.iter().chain(fields) {
+        for field in fields {
             if !text.is_empty() {
                 text.push(' ');
             }
@@ -251,25 +251,22 @@ impl Facts {
             }
             text.push_str(&field.text);
         }
-        let form = Form { text: text.clone(), known };
-        if !self.forms.contains(&form) {
-            self.forms.push(form);
+        if !self.forms.iter().any(|form| form.text == text && form.known == known) {
+            self.forms.push(Form { text: text.clone(), known });
         }
         text
     }
 
     fn add(&mut self, fields: &[Field], assignments: &[Field], name: &str, free: bool) {
-        self.form(fields, &[]);
-        let risky: Vec<Field> =
-            assignments.iter().filter(|text| !is_harmless_assignment(text)).cloned().collect();
-        let text = self.form(fields, &risky);
+        self.form(fields.iter());
+        let risky = assignments.iter().filter(|text| !is_harmless_assignment(text));
+        let text = self.form(risky.chain(fields));
         if free && !self.allowed_by.contains(&text) {
             self.allowed_by.push(text);
         }
-        let base = Field::literal(name);
-        let by_name: Vec<Field> = std::iter::once(base).chain(fields.iter().skip(1).cloned()).collect();
-        if fields.first().is_some_and(|head| head.known().is_some()) {
-            self.form(&by_name, &[]);
+        if fields.first().is_some_and(|head| head.known().is_some_and(|head| head != name)) {
+            let base = Field::literal(name);
+            self.form(std::iter::once(&base).chain(fields.iter().skip(1)));
         }
     }
 

@@ -252,8 +252,8 @@ impl Walker {
 
     /// What the expansions in these words run.
     fn runs(&mut self, words: &[Word]) {
-        for script in words.iter().flat_map(|word| runs_of(word.atoms.clone())) {
-            self.apart(|walker| walker.script(&script));
+        for script in words.iter().flat_map(|word| runs_of(&word.atoms)) {
+            self.apart(|walker| walker.script(script));
         }
     }
 

@@ -133,7 +133,7 @@ impl Parser {
                 if self.sees("((")
                     && let Some(words) = self.arithmetic()?
                 {
-                    let runs = words.into_iter().flat_map(|word| runs_of(word.atoms)).collect();
+                    let runs = words.iter().flat_map(|word| runs_of(&word.atoms)).cloned().collect();
                     atoms.push(Atom::Other { source: self.source(start), runs, number: true });
                     return Ok(());
                 }
@@ -148,7 +148,10 @@ impl Parser {
                 let source = self.source(start);
                 atoms.push(match plain {
                     Some(name) => Atom::Variable { name, quoted },
-                    None => Atom::Other { number: source.starts_with("${#"), source, runs: runs_of(inside) },
+                    None => {
+                        let runs = runs_of(&inside).cloned().collect();
+                        Atom::Other { number: source.starts_with("${#"), source, runs }
+                    }
                 });
             }
             Some('a'..='z' | 'A'..='Z' | '_') => {
@@ -327,13 +330,10 @@ fn bytes_push(push: &mut impl FnMut(char), byte: u32) -> Result<(), Refused> {
 }
 
 /// All that the expansions among these run.
-pub(super) fn runs_of(atoms: Vec<Atom>) -> Vec<Script> {
-    atoms
-        .into_iter()
-        .flat_map(|atom| match atom {
-            Atom::Other { runs, .. } => runs,
-            Atom::Process { runs, .. } => vec![runs],
-            Atom::Char { .. } | Atom::Variable { .. } => Vec::new(),
-        })
-        .collect()
+pub(super) fn runs_of(atoms: &[Atom]) -> impl Iterator<Item = &Script> {
+    atoms.iter().flat_map(|atom| match atom {
+        Atom::Other { runs, .. } => runs.as_slice(),
+        Atom::Process { runs, .. } => std::slice::from_ref(runs),
+        Atom::Char { .. } | Atom::Variable { .. } => &[],
+    })
 }

@@ -147,3 +147,13 @@ fn a_decision_says_who_and_why() {
         ]
     );
 }
+
+/// Of a word with wildcards it is not known which file it is: an expression is held against what is said of it,
+/// and may be meant by what is not.
+#[test]
+fn an_expression_for_files_may_be_meant_by_a_wildcard() {
+    let rules = "deny Read file_path=regex:-\n allow Bash";
+    check(rules, "Bash cat a-e", "deny");
+    check(rules, "Bash cat [a-e]-", "deny");
+    check(rules, "Bash cat [a-e]", "ask");
+}

@@ -233,6 +233,25 @@ proptest! {
         prop_assert_eq!(decide(&policies, fallback, &tool, &args), each);
     }
 
+    /// Where there are no links, all that is looked at is the path as it is written.
+    #[test]
+    fn a_path_without_links_is_seen_as_with_them(
+        path in prop::sample::select(vec!["", "a", ".", "..", "/", "/ws", "/ws/", "~", "~/x", "/home", "/home/dev/x", "../x", "b/../c"]),
+        [cwd, home] in prop::array::uniform2(prop::sample::select(vec!["/", "/ws", "/ws/a", "/home/dev", "/home", "/linked"])),
+        with_home in any::<bool>(),
+        linked in any::<bool>(),
+    ) {
+        let (session, args, plain) = (SessionId::parse("a1b2c3d4").unwrap(), json!({}), |path: &Path| path.to_owned());
+        let real: &dyn Fn(&Path) -> PathBuf = if linked { &real } else { &plain };
+        let home = with_home.then_some(Path::new(home));
+        let call = Call { tool: "Read", args: &args, cwd: Path::new(cwd), session: &session, home, real };
+        let prepared = super::super::rule::Prepared::new(&call);
+        let written = super::super::paths::normal(path, Path::new(cwd), home);
+        let slow = prepared.view_with_links(&written, &real(&written));
+        let texts = |view: &super::super::rule::View| view.forms().map(|form| form.text().to_owned()).collect::<Vec<_>>();
+        prop_assert_eq!(texts(&prepared.view(path, Path::new(cwd))), texts(&slow));
+    }
+
     #[test]
     fn nothing_panics(command in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..200), policies in policies(), pattern in any::<String>()) {
         for text in [command, String::from_utf8_lossy(&bytes).into_owned()] {

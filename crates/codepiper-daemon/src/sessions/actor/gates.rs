@@ -227,7 +227,7 @@ impl Actor {
             };
         }
         let cwd = cwd.filter(|cwd| cwd.is_absolute()).unwrap_or(Path::new(&self.known.row.cwd));
-        let paths = RealPaths::default();
+        let paths = RealPaths::near(cwd);
         if names_own_files(&self.app.config.home, call, cwd, &paths) {
             return Decided {
                 verdict: Verdict::Deny { reason: WHY.into() },
