@@ -37,4 +37,5 @@ mod watch;
 mod workspaces;
 mod worktrees;
 
+pub use paths::RealPaths;
 pub use serve::{AlreadyRunning, Running, run};

@@ -4,6 +4,7 @@
 //! machine misses targets, and nothing fails for it. Measured code runs in other processes; here the clock is
 //! read by plain blocking code, so that no runtime of ours is in the figures.
 
+mod decisions;
 mod echo;
 mod flood;
 mod hooks;
@@ -31,6 +32,7 @@ const FIGURES: &[Figure] = &[
     ("adopt", "daemon start with 50 live sessions", idle::adopt),
     ("cli", "`codepiper sessions`, spawn to exit", processes::cli),
     ("hook", "the hook helper, spawn to exit, alone and beside 10 busy sessions", processes::hook_helper),
+    ("decisions", "a tool call decided by 1,000 rules, in a loop", decisions::run),
     ("hooks", "hook events over 8 connections, each committed", hooks::run),
     ("session", "a session created, running, idle, stopped", sessions::run),
     ("echo", "a key to its echo at a viewer, alone and beside 20 busy sessions", echo::run),

@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, watch};
 const PIECE_SIZE: usize = 512 * 1024;
 
 /// How long to let a flood gather before the next look, with nobody woken meanwhile. What a reader costs the program
-/// that prints is the number of looks, and nobody sees 8 ms.
-const FLOOD_PAUSE: Duration = Duration::from_millis(8);
+/// that prints is the number of looks, and nobody sees 5 ms.
+const FLOOD_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long after a flood its exact screen is drawn, from all that is kept. Another flood may follow at once.
 const REDRAW_DELAY: Duration = Duration::from_millis(250);

@@ -56,6 +56,10 @@ pub(super) fn at_most(what: &str, value: f64, most: f64) -> Target {
     Target { says: format!("{what} {} ≤ {}", number(value), number(most)), reached: value <= most }
 }
 
+pub(super) fn at_least(what: &str, value: f64, least: f64) -> Target {
+    Target { says: format!("{what} {} ≥ {}", number(value), number(least)), reached: value >= least }
+}
+
 /// Prints rows as they come: nobody waits minutes for a first line.
 pub(super) struct Report {
     reached: usize,

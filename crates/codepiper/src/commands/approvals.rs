@@ -95,7 +95,7 @@ fn confirm_rule(approval: &Approval, reach: Reach) -> Result<(), Refusal> {
             Refusal::new(Fault::Conflict, refusal).hint("without --session and --always it is allowed once")
         );
     };
-    let shown = serde_json::to_string(rule).map_err(|error| not_understood(error))?;
+    let shown = serde_json::to_string(rule).map_err(not_understood)?;
     if !std::io::stdin().is_terminal() {
         return Err(Refusal::new(Fault::Usage, format!("this would write a rule: {shown}"))
             .hint("--yes writes it without a question"));
@@ -315,7 +315,7 @@ async fn heed(event: &Event, told: &mut Vec<ApprovalId>, daemon: &Client, json: 
 
 fn show(approval: &Approval, json: bool) -> Result<(), Refusal> {
     if json {
-        let line = serde_json::to_string(approval).map_err(|error| not_understood(error))?;
+        let line = serde_json::to_string(approval).map_err(not_understood)?;
         return output::print(&format!("{line}\n"));
     }
     let page = Page::stdout();

@@ -57,13 +57,13 @@ impl Actor {
         uid: Option<String>,
         mut hook: HookEvent,
     ) -> Result<HookAnswer, Refusal> {
-        let began = Instant::now();
         let Some(mut call) = hook.tool.clone() else {
             self.take_hook(uid, Timestamp::now(), hook, Batch::default()).await?;
             return Ok(HookAnswer::Now(String::new()));
         };
         call.use_id = self.recognise(gate, &call, Timestamp::now());
         let cwd = hook.raw.get("cwd").and_then(Value::as_str).map(PathBuf::from);
+        let began = Instant::now();
         let decided = self.decide(&call, cwd.as_deref());
         let decided = self.within_budget(&call, decided).await;
         let waits = self.provider.dialect().waits_at() == Some(gate);
