@@ -10,7 +10,7 @@ mod view;
 
 pub use cursor::{Cursor, Read};
 pub use screen::{Screen, plain_text};
-pub(crate) use view::{FLOOD_SIZE, View};
+pub(crate) use view::View;
 
 #[cfg(test)]
 mod tests;

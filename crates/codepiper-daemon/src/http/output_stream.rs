@@ -4,7 +4,7 @@ use super::Http;
 use super::error::{Answer, Query};
 use super::output::{PIECES_MAX, blocking};
 use crate::sessions::{Known, internal};
-use crate::terminal::{Cursor, FLOOD_SIZE, Read, Screen, View};
+use crate::terminal::{Cursor, Read, Screen, View};
 use crate::watch::{Watch, Watched};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -15,11 +15,14 @@ use codepiper_core::recording::Frame;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Bytes of a piece, give or take a frame.
 const PIECE_SIZE: usize = 512 * 1024;
+
+/// So many bytes at one look are a flood.
+const FLOOD_SIZE: usize = 64 * 1024;
 
 /// How long to let a flood gather before the next look, with nobody woken meanwhile. What a reader costs the program
 /// that prints is the number of looks, and nobody sees 5 ms.
@@ -158,32 +161,32 @@ fn go_to(mut cursor: Cursor, wanted: u64) -> anyhow::Result<(Cursor, u64, Vec<u8
 async fn show(mut news: News, follow: bool, pieces: Pieces) -> Result<u64, Refusal> {
     let (folder, (cols, rows)) = (news.folder.clone(), news.size());
     let (mut view, picture) =
-        blocking("drawing the screen", move || View::begin(&folder, cols, rows)).await?;
+        blocking("drawing the screen", move || View::begin(&folder, cols, rows, Instant::now())).await?;
     let begin = view.position();
     tokio::spawn(async move {
         if pieces.send(Ok(picture.into())).await.is_err() || !follow {
             return;
         }
         loop {
-            let seen = match view.look() {
+            let seen = match view.look(Instant::now()) {
                 Ok(seen) => seen,
                 Err(error) => return break_off(&pieces, &error).await,
             };
             if !seen.bytes.is_empty() && pieces.send(Ok(seen.bytes.into())).await.is_err() {
                 return;
             }
-            let inexact = view.inexact_since();
+            let (is_exact, inexact_since) = (view.is_exact(), view.inexact_since());
             let redraw = async {
-                match inexact {
+                match inexact_since {
                     Some(since) => tokio::time::sleep_until((since + REDRAW_DELAY).into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                is_more = news.wait(seen.is_flood) => match (is_more, inexact) {
+                is_more = news.wait(seen.is_flood) => match (is_more, is_exact) {
                     (true, _) => continue,
-                    (false, Some(_)) => {}
-                    (false, None) => return,
+                    (false, false) => {}
+                    (false, true) => return,
                 },
                 () = pieces.closed() => return,
                 () = redraw => {}

@@ -8,6 +8,9 @@ use std::path::Path;
 /// Bytes of output that draw a screen whole, in practice: an agent redraws all of it many times within them.
 const LAST_OUTPUT: usize = 64 * 1024;
 
+/// Bytes of output that are drawn at once at most: more than is kept.
+const CATCH_UP_MAX: usize = 24 * 1024 * 1024;
+
 /// The screen that a recording draws, kept up only when somebody asks.
 pub struct Screen {
     cursor: Cursor,
@@ -58,9 +61,14 @@ impl Screen {
     pub fn catch_up(&mut self) -> Result<bool> {
         let mut news = !self.undrawn.is_empty();
         self.draw();
-        loop {
+        // Drawing may be slower than what is printed meanwhile.
+        let mut drawn = 0;
+        while drawn <= CATCH_UP_MAX {
             match self.cursor.next()? {
-                Read::Frame { frame: Frame::Output(output), .. } => self.feed(&output),
+                Read::Frame { frame: Frame::Output(output), .. } => {
+                    drawn += output.len();
+                    self.feed(&output);
+                }
                 Read::Frame { frame: Frame::Resize { cols, rows }, .. } => {
                     self.terminal.resize(cols.into(), rows.into());
                 }
@@ -70,6 +78,7 @@ impl Screen {
             }
             news = true;
         }
+        Ok(news)
     }
 
     /// Reads everything recorded so far and keeps its end for [`Screen::draw`]. Drawing all of a flood would take a
@@ -103,6 +112,11 @@ impl Screen {
         self.forget_all_but_the_end();
         let output = std::mem::take(&mut self.undrawn);
         self.feed(&output);
+    }
+
+    /// Whether something was read on and not drawn.
+    pub(super) fn has_undrawn(&self) -> bool {
+        !self.undrawn.is_empty()
     }
 
     fn forget_all_but_the_end(&mut self) {

@@ -4,6 +4,7 @@ use codepiper_core::recording::{Frame, encode, segment_name};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Writes frames as the recorder does; a new segment where the list says so.
 fn record(folder: &Path, start: u64, frames: &[Frame]) {
@@ -139,6 +140,15 @@ fn the_last_screen_needs_only_the_last_output() {
 }
 
 #[test]
+fn a_screen_is_drawn_from_what_is_kept_however_much_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 1 << 40, &[output("kept")]);
+    let mut screen = Screen::new(folder.path(), 40, 3);
+    screen.catch_up().unwrap();
+    assert_eq!((screen.lines()[0].as_str(), screen.snapshot().1), ("kept", (1 << 40) + 4));
+}
+
+#[test]
 fn a_screen_that_begins_anew_shows_nothing_of_before() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 0, &[output("old")]);
@@ -198,41 +208,56 @@ fn a_view_shows_what_comes_and_of_a_flood_its_end() {
         0,
         &[Frame::Resize { cols: 40, rows: 6 }, output("\x1b[1;1Htitle\x1b[2;6r\x1b[2;1H")],
     );
-    let (mut view, picture) = View::begin(folder.path(), 40, 6).unwrap();
+    let mut now = Instant::now();
+    let (mut view, picture) = View::begin(folder.path(), 40, 6, now).unwrap();
     let mut viewer = Viewer::new();
     viewer.feed(&picture);
     assert_eq!(viewer.lines()[0], "title");
 
     record(folder.path(), 0, &[output("one\r\n"), output("two\r\n")]);
-    let seen = view.look().unwrap();
+    let seen = view.look(now).unwrap();
     assert_eq!((seen.bytes.as_slice(), seen.is_flood), (&b"one\r\ntwo\r\n"[..], false));
     viewer.feed(&seen.bytes);
 
-    // Below the title, which nobody draws again, much is scrolled through.
-    let (mut given, mut printed) = (0, 0);
+    // Slowly, any amount is shown whole.
+    let lines = |n: usize| format!("{n:019}\r\n").repeat(1_000);
     for n in 0..100 {
-        let lines = format!("{n:019}\r\n").repeat(1_000);
-        printed += lines.len();
-        record(folder.path(), 0, &[output(&lines)]);
-        if n % 7 == 6 {
-            let seen = view.look().unwrap();
-            assert!(seen.is_flood);
-            given += seen.bytes.len();
-            viewer.feed(&seen.bytes);
-        }
+        now += Duration::from_millis(10);
+        record(folder.path(), 0, &[output(&lines(n))]);
+        let seen = view.look(now).unwrap();
+        assert_eq!((seen.bytes.len(), seen.is_flood), (21_000, false));
+        viewer.feed(&seen.bytes);
     }
-    assert!(printed > 2_000_000 && given < 700_000, "{given} of {printed}");
+
+    // Below the title, which nobody draws again, much is scrolled through, in looks of any size.
+    let (mut given, mut pictures) = (0, 0);
+    for n in 0..300 {
+        now += Duration::from_millis(if n % 3 == 0 { 2 } else { 0 });
+        record(folder.path(), 0, &[output(&lines(n))]);
+        let seen = view.look(now).unwrap();
+        given += seen.bytes.len();
+        pictures += usize::from(seen.bytes.starts_with(b"\x1bc"));
+        viewer.feed(&seen.bytes);
+    }
+    assert!(given < 1_000_000, "{given} of {}", 300 * 21_000);
+    assert!((1..=3).contains(&pictures), "{pictures} in 200 ms");
+    assert!(!view.is_exact());
     assert_eq!(view.inexact_since(), None, "it is not over");
-    let seen = view.look().unwrap();
+
+    now += Duration::from_millis(5);
+    let seen = view.look(now).unwrap();
+    viewer.feed(&seen.bytes);
+    assert_eq!(viewer.lines()[4], format!("{:019}", 299), "its end is shown at once");
+    now += Duration::from_millis(100);
+    let seen = view.look(now).unwrap();
     assert!(!seen.is_flood);
     viewer.feed(&seen.bytes);
-    assert_eq!(viewer.lines()[4], format!("{:019}", 99));
-    assert!(view.inexact_since().is_some());
+    assert_eq!(view.inexact_since(), Some(now));
     viewer.feed(&view.redraw().unwrap());
-    assert_eq!((viewer.lines()[0].as_str(), view.inexact_since()), ("title", None));
+    assert_eq!((viewer.lines()[0].as_str(), view.is_exact()), ("title", true));
 
     record(folder.path(), 0, &[output("after")]);
-    viewer.feed(&view.look().unwrap().bytes);
+    viewer.feed(&view.look(now).unwrap().bytes);
     let mut screen = Screen::new(folder.path(), 40, 6);
     screen.catch_up().unwrap();
     assert_eq!(viewer.lines(), screen.lines());

@@ -11,16 +11,17 @@ use codepiper_core::recording::Frame;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// So many bytes at one look are a flood, or the beginning of one.
-pub(crate) const FLOOD_SIZE: usize = 64 * 1024;
+/// Output that is shown whole in bytes a second, as long as one likes: a program that draws its screen 60 times a second
+/// prints less.
+const RATE: usize = 5_000_000;
 
-/// Bytes in a row that are shown whole: what can be scrolled back to, and what a slow viewer may have to load.
-const UNBROKEN_MAX: usize = 512 * 1024;
+/// Bytes beyond that which are shown whole: what can be scrolled back to, and what a slow viewer may have to load.
+const BURST: usize = 512 * 1024;
 
 /// Bytes at the end of a flood that are drawn: some screens of lines. Drawing them takes a fraction of a millisecond.
 const DRAWN_AT_ONCE: usize = 16 * 1024;
 
-/// How often a picture of a flood is shown.
+/// How often a picture of a flood is shown while it goes on.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One who looks.
@@ -28,31 +29,32 @@ pub(crate) struct View {
     folder: PathBuf,
     size: (u16, u16),
     at: At,
-    /// Bytes since a look last came to the end without a flood.
-    unbroken: usize,
+    /// Bytes of the burst that were shown and have not run off at [`RATE`] yet.
+    level: usize,
+    looked_at: Instant,
     inexact_since: Option<Instant>,
 }
 
 enum At {
     Output(Cursor),
-    Flood { screen: Screen, shown: Instant },
+    Flood { screen: Box<Screen>, shown: Instant },
 }
 
 /// What a look saw.
 pub(crate) struct Seen {
     /// What the viewer's terminal is to be fed.
     pub(crate) bytes: Vec<u8>,
-    /// Whether there is likely to be more at once.
+    /// Whether the next look is due in a moment, whatever is told meanwhile.
     pub(crate) is_flood: bool,
 }
 
 impl View {
     /// At the end of the recording, and what draws the screen as it is there. Blocks while all that is kept is drawn:
     /// a third of a second at most.
-    pub(crate) fn begin(folder: &Path, cols: u16, rows: u16) -> Result<(Self, Vec<u8>)> {
+    pub(crate) fn begin(folder: &Path, cols: u16, rows: u16, now: Instant) -> Result<(Self, Vec<u8>)> {
         let at = At::Output(Cursor::at_start(folder));
         let (folder, size) = (folder.to_owned(), (cols, rows));
-        let mut view = Self { folder, size, at, unbroken: 0, inexact_since: None };
+        let mut view = Self { folder, size, at, level: 0, looked_at: now, inexact_since: None };
         let picture = view.redraw()?;
         Ok((view, picture))
     }
@@ -65,8 +67,13 @@ impl View {
         }
     }
 
-    /// Since when what was shown may not be exactly what the terminal shows: a flood is over of which only the end was
-    /// drawn, and its program may have left parts of the screen as they were before.
+    /// Whether what was shown is what the terminal shows. Of a flood only the end was drawn, and its program may have
+    /// left parts of the screen as they were before.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self.at, At::Output(_)) && self.inexact_since.is_none()
+    }
+
+    /// Since when a flood is over after which the exact screen was not drawn yet.
     pub(crate) fn inexact_since(&self) -> Option<Instant> {
         self.inexact_since
     }
@@ -80,7 +87,10 @@ impl View {
     }
 
     /// What came since the last look. Reads cached pages only; where it draws, little.
-    pub(crate) fn look(&mut self) -> Result<Seen> {
+    pub(crate) fn look(&mut self, now: Instant) -> Result<Seen> {
+        let passed = now.saturating_duration_since(self.looked_at);
+        self.level = self.level.saturating_sub((passed.as_secs_f64() * RATE as f64) as usize);
+        self.looked_at = now;
         match std::mem::replace(&mut self.at, At::Output(Cursor::at_start(&self.folder))) {
             At::Output(cursor) => self.follow(cursor),
             At::Flood { screen, shown } => self.skim(screen, shown),
@@ -89,40 +99,44 @@ impl View {
 
     fn follow(&mut self, mut cursor: Cursor) -> Result<Seen> {
         let mut bytes = Vec::new();
-        while self.unbroken + bytes.len() < UNBROKEN_MAX {
+        while self.level < BURST {
             match cursor.next()? {
-                Read::Frame { frame: Frame::Output(output), .. } if bytes.is_empty() => bytes = output,
-                Read::Frame { frame: Frame::Output(output), .. } => bytes.extend_from_slice(&output),
+                Read::Frame { frame: Frame::Output(output), .. } => {
+                    self.level += output.len();
+                    match bytes.is_empty() {
+                        true => bytes = output,
+                        false => bytes.extend_from_slice(&output),
+                    }
+                }
                 Read::Frame { frame: Frame::Resize { cols, rows }, .. } => self.size = (cols, rows),
                 Read::Frame { frame: Frame::Marker(_), .. } => {}
-                Read::Lost(_) => self.inexact_since = Some(Instant::now()),
+                Read::Lost(_) => self.inexact_since = Some(self.looked_at),
                 Read::End => {
-                    let is_flood = bytes.len() >= FLOOD_SIZE;
-                    self.unbroken = if is_flood { self.unbroken + bytes.len() } else { 0 };
                     self.at = At::Output(cursor);
-                    return Ok(Seen { bytes, is_flood });
+                    return Ok(Seen { bytes, is_flood: false });
                 }
             }
         }
         self.inexact_since = None;
-        self.at = At::Flood {
-            screen: Screen::at(cursor, self.size.0, self.size.1, DRAWN_AT_ONCE),
-            shown: Instant::now(),
-        };
+        let screen = Box::new(Screen::at(cursor, self.size.0, self.size.1, DRAWN_AT_ONCE));
+        self.at = At::Flood { screen, shown: self.looked_at };
         Ok(Seen { bytes, is_flood: true })
     }
 
-    fn skim(&mut self, mut screen: Screen, mut shown: Instant) -> Result<Seen> {
-        if screen.read_on()? < FLOOD_SIZE as u64 {
+    fn skim(&mut self, mut screen: Box<Screen>, mut shown: Instant) -> Result<Seen> {
+        let came = screen.read_on()?;
+        self.level = (self.level + came as usize).min(BURST);
+        if self.level <= BURST / 2 {
             screen.draw();
-            self.inexact_since = Some(Instant::now());
-            return Ok(Seen { bytes: self.go_on_from(screen), is_flood: false });
+            self.inexact_since = Some(self.looked_at);
+            return Ok(Seen { bytes: self.go_on_from(*screen), is_flood: false });
         }
         let mut bytes = Vec::new();
-        if shown.elapsed() >= PICTURE_INTERVAL {
+        // When nothing comes for a moment, it may be the end.
+        if screen.has_undrawn() && (came == 0 || self.looked_at - shown >= PICTURE_INTERVAL) {
             screen.draw();
             bytes = screen.picture();
-            shown = Instant::now();
+            shown = self.looked_at;
         }
         self.at = At::Flood { screen, shown };
         Ok(Seen { bytes, is_flood: true })
@@ -131,7 +145,6 @@ impl View {
     /// Shows this screen and what comes after it.
     fn go_on_from(&mut self, screen: Screen) -> Vec<u8> {
         self.size = screen.size();
-        self.unbroken = 0;
         let (picture, cursor) = screen.into_reader();
         self.at = At::Output(cursor);
         picture
