@@ -88,10 +88,9 @@ pub const SETTINGS: [Setting; 14] = [
         name: DAILY_BUDGET,
         means: "what all sessions together may take from midnight on before every tool call asks; {} is no limit",
         default: || json!({}),
-        rule: "must be an object with `cost` in billionths of a dollar or `tokens`; `codepiper budget today 5usd` writes it",
+        rule: "must be an object with `cost` in billionths of a dollar, `tokens` or `seconds`; `codepiper budget today 5usd` writes it",
         holds: |value| {
-            serde_json::from_value::<Budget>(value.clone())
-                .is_ok_and(|budget| budget.seconds.is_none() && budget.fault().is_none())
+            serde_json::from_value::<Budget>(value.clone()).is_ok_and(|budget| budget.fault().is_none())
         },
     },
     Setting {

@@ -22,7 +22,7 @@ pub struct Budget {
     /// All tokens that a model read or wrote, those from the cache included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
-    /// Since the start, in seconds.
+    /// Of a session since its start, of a day the time in which agents worked; in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
 }
@@ -37,7 +37,7 @@ pub struct Spent {
     pub unpriced: u64,
     /// All tokens.
     pub tokens: u64,
-    /// Since the start, in seconds.
+    /// Of a session since its start, of a day the time in which agents worked; in seconds.
     pub seconds: u64,
 }
 

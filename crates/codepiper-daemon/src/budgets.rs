@@ -7,6 +7,7 @@ use codepiper_api::Refusal;
 use codepiper_core::budget::{Budget, Spent};
 use codepiper_core::pricing::Money;
 use codepiper_store::knowledge::{self, Spender};
+use codepiper_store::work;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -31,11 +32,13 @@ pub(crate) async fn keep_daily(app: &App) {
     app.daily_budget.send_replace(budget);
 }
 
-/// What all took since midnight.
+/// What all took since midnight: of time, that in which agents worked, added up.
 pub(crate) async fn spent_today(app: &App) -> Result<Spent, Refusal> {
     let now = Timestamp::now();
     let midnight = now.to_zoned(TimeZone::system()).start_of_day().map_or(now, |day| day.timestamp());
-    spent(app, Spender::Since(midnight), 0).await
+    let worked = app.store.read(move |db| work::since(db, midnight, now)).await;
+    let worked = worked.map_err(|error| internal("adding up how long agents worked", error))?;
+    spent(app, Spender::Since(midnight), (worked / 1_000) as i64).await
 }
 
 /// The day of a time, here.

@@ -17,6 +17,7 @@ pub mod policies;
 pub mod search;
 pub mod sessions;
 pub mod settings;
+pub mod work;
 pub mod workspaces;
 
 mod backup;

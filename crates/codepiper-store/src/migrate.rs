@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0004_knowledge.sql"),
     include_str!("../migrations/0005_notifications.sql"),
     include_str!("../migrations/0006_live_figures.sql"),
+    include_str!("../migrations/0007_work.sql"),
 ];
 
 /// The schema this program reads and writes.

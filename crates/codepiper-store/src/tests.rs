@@ -327,3 +327,25 @@ async fn what_one_session_did_is_found_without_reading_what_others_did() {
         }
     }
 }
+
+#[tokio::test]
+async fn work_is_added_up_by_quarter_hours() {
+    let db = Opened::new();
+    let minutes = |n: i64| at(n * 60);
+    let since = async |begin: i64, now: i64| {
+        db.store.read(move |c| work::since(c, minutes(begin), minutes(now))).await.unwrap() / 60_000
+    };
+    let spans = [(0, 10), (10, 40), (44, 46), (50, 50), (60, 59)];
+    let add = move |tx: &Transaction<'_>| {
+        spans.iter().try_for_each(|(from, to)| work::add(tx, minutes(*from), minutes(*to)))
+    };
+    db.store.write(add).await.unwrap();
+    assert_eq!(since(0, 60).await, 42);
+    assert_eq!(since(15, 60).await, 27);
+    assert_eq!(since(45, 60).await, 1);
+    let mut row = session(1, None);
+    row.standing = Standing { state: State::Running, since: minutes(50), reason: "working".into() };
+    db.store.write(move |tx| sessions::insert(tx, &row)).await.unwrap();
+    assert_eq!(since(45, 60).await, 11, "who works now counts");
+    assert_eq!(since(60, 75).await, 15, "from then on");
+}

@@ -38,9 +38,6 @@ pub(super) async fn put_of_day(
     Body(budget): Body<Budget>,
 ) -> Answer<Json<BudgetView>> {
     check(&budget)?;
-    if budget.seconds.is_some() {
-        return Err(Refusal::field("seconds", "is no limit of a day: give it to sessions").into());
-    }
     let wanted = Map::from_iter([(settings::DAILY_BUDGET.to_owned(), json!(budget))]);
     settings::change(&http.app, &wanted).await?;
     of_day(State(http)).await

@@ -124,6 +124,31 @@ async fn a_wrong_limit_is_refused_with_the_way_out() {
     let (status, refused) =
         lab.ask("PUT", &format!("/sessions/{id}/budget"), json!({ "cost": -5, "tokens": 0 })).await;
     assert_eq!((status, refused["field"].as_str()), (400, Some("cost")), "{refused}");
-    let output = lab.run(["budget", "today", "5h"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("a day has no limit of time"), "{output:?}");
+}
+
+#[tokio::test]
+async fn the_time_of_a_day_is_that_in_which_agents_work() {
+    let lab = Lab::start().await;
+    let start = || json!({ "provider": "demo", "cwd": lab.project(), "dangerousMode": true });
+    let (first, second) = (lab.session(start()).await, lab.session(start()).await);
+    let worked = async || lab.ok("GET", "/budget", Value::Null).await["spent"]["seconds"].as_u64().unwrap();
+    tokio::join!(lab.turn(&first, "STREAM: 20 100"), lab.turn(&second, "STREAM: 20 100"));
+    let both = worked().await;
+    assert!(both >= 3, "two agents for two seconds: {both}");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(worked().await, both, "who waits does not work");
+
+    lab.kill_daemon();
+    lab.start_daemon();
+    assert_eq!(worked().await, both);
+    let printed = lab.cli(["budget", "today", "5h"]);
+    assert!(printed.starts_with(&format!("{both}s of 5h 00m  0 %\n")), "{printed}");
+    lab.turn(&first, "RUN: touch before").await;
+    assert!(lab.project().join("before").exists());
+    lab.cli(["budget", "today", "2s"]);
+    lab.send(&first, "RUN: touch over").await;
+    let why = asked(&lab).await["why"].clone();
+    let expected = "CodePiper: the budget of the day is used up: ";
+    assert!(why.as_str().is_some_and(|why| why.starts_with(expected) && why.ends_with("s of 2s")), "{why}");
+    assert!(!lab.project().join("over").exists());
 }

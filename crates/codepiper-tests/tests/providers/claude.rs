@@ -337,7 +337,7 @@ async fn the_model_is_switched_for_this_session_alone_and_stays_after_a_resume()
         assert!(model.starts_with("claude-") && model.contains(asked), "asked for {asked}, got {model}");
         assert_eq!(bench.lab.show(&id).await["model"], json!(model));
         assert_eq!(std::fs::read_to_string(&settings).unwrap(), default, "after {asked}");
-        assert_eq!(bench.lab.show(&id).await["state"], "idle");
+        bench.lab.wait_for_state(&id, "idle").await; // it may tell of its own question a moment late
         bench.lab.turn(&id, prompt).await;
         let turn = bench.stub.wait_for(|request| said(request) == Some(prompt)).await;
         assert_eq!(turn.body["model"], json!(model));

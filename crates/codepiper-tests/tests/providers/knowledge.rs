@@ -66,7 +66,10 @@ impl Bench {
         self.lab.wait_for_state(id, "running").await;
         self.lab.kill_daemon();
         self.lab.start_daemon();
-        self.lab.wait_for_event(id, before, |event| event["type"] == "Stop").await;
+        // On a busy machine the end of the turn before may be told late.
+        let ran = self.lab.wait_for_event(id, before, |event| event["type"] == "PostToolUse").await;
+        let ran = ran["id"].as_u64().unwrap();
+        self.lab.wait_for_event(id, ran, |event| event["type"] == "Stop").await;
         self.lab.wait_for_state(id, "idle").await;
     }
 

@@ -14,10 +14,6 @@ pub(super) async fn run(args: &BudgetArgs, daemon: &Client) -> Result<(), Refusa
         id => Route::session(id, "/budget"),
     };
     let limits = budget(&args.limits)?;
-    if args.id == "today" && limits.seconds.is_some() {
-        return Err(Refusal::new(Fault::Usage, "a day has no limit of time")
-            .hint("give it to a session: `codepiper budget ID 2h`"));
-    }
     let view: BudgetView = match args.limits.as_slice() {
         [] => daemon.get(route).await?,
         _ => daemon.call(Method::PUT, route, &limits).await?,

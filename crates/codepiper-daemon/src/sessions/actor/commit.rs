@@ -6,11 +6,11 @@ use crate::sessions::known::{Known, Turn};
 use crate::sessions::{Signal, internal};
 use codepiper_api::{Fault, Refusal};
 use codepiper_core::hook::{Learned, shorten};
-use codepiper_core::session::{Activity, Happening, State, step};
+use codepiper_core::session::{Activity, Exit, Happening, State, step};
 use codepiper_store::approvals::ApprovalRow;
 use codepiper_store::audit::NewEntry;
 use codepiper_store::events::{Appended, NewEvent, StoredEvent};
-use codepiper_store::{approvals, audit, events, sessions};
+use codepiper_store::{approvals, audit, events, sessions, work};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,6 +22,8 @@ pub(super) struct Batch {
     pub(super) events: Vec<NewEvent>,
     pub(super) approvals: Vec<ApprovalRow>,
     pub(super) audit: Vec<NewEntry>,
+    /// From when to when the agent worked, once that is over.
+    pub(super) worked: Vec<(Timestamp, Timestamp)>,
     /// Questions that are closed once it is stored: number, and what their hook prints.
     pub(super) closings: Vec<(u64, String)>,
 }
@@ -100,7 +102,14 @@ impl Actor {
                 _ => {}
             }
             if let Some(next) = step(&self.known.row.standing, happening, at) {
-                let from = self.known.row.standing.state.word();
+                let before = &self.known.row.standing;
+                if before.state == State::Running && next.state != State::Running {
+                    // Nobody knows when: it may have been long ago.
+                    let is_unseen = matches!(happening, Happening::Exited { exit: Exit::Unseen, .. });
+                    let end = if is_unseen { self.known.row.updated_at } else { at };
+                    batch.worked.push((before.since, end));
+                }
+                let from = before.state.word();
                 self.known.row.standing = next;
                 self.known.launch.was_prompted |= *self.known.state() == State::Running;
                 let standing = &self.known.row.standing;
@@ -159,7 +168,7 @@ impl Actor {
     /// Stores the session and the events in one transaction, then publishes and announces. When the first
     /// event was known before, nothing is stored at all.
     pub(super) async fn store(&mut self, batch: impl Into<Batch>) -> Result<Vec<Appended>, Refusal> {
-        let Batch { events: new, approvals: questions, audit: entries, closings } = batch.into();
+        let Batch { events: new, approvals: questions, audit: entries, worked, closings } = batch.into();
         // Most hooks change nothing of it but the moment, which then is not stored.
         let is_same = self.stored.as_ref().is_some_and(|stored| stored.is_stored_like(&self.known));
         self.known.row.updated_at = Timestamp::now();
@@ -182,6 +191,9 @@ impl Actor {
                 }
                 for entry in &entries {
                     audit::append(tx, entry)?;
+                }
+                for (from, to) in worked {
+                    work::add(tx, from, to)?;
                 }
                 if let Some(row) = &changed {
                     sessions::update(tx, row)?;
