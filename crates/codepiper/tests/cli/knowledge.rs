@@ -162,7 +162,6 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
     check("analytics tools --by day", "`by` sorts nothing in tools");
     check("analytics reprice --since 7d", "`since` chooses nothing here");
     check("transcript x --lines 0", "0 is not in 1..");
-    check("budget today 2h", "a day has no limit of time");
     check("budget x five", "`five` is no limit");
     check("analytics models --by day", "`codepiper analytics tokens --by day` sorts by it");
     check("search x --until 2026-13-01", "`until` means nothing as `2026-13-01`");
