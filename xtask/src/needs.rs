@@ -58,6 +58,7 @@ const NEEDS: &[Need] = {
         need(&["npm"],          "--version", None,                 TEST, Packages(["npm", "npm", "npm", "npm", "node"]),                             "installs the pinned agent CLIs below `target/agents`"),
         need(&["pgrep"],        "",          None,                 TEST, Packages(["procps", "procps-ng", "procps", "procps-ng", ""]),               "the tests look for processes that should be gone"),
         need(&["kill"],         "",          None,                 TEST, Packages(["procps", "util-linux-core", "procps", "util-linux", ""]),        "the tests kill and freeze processes"),
+        need(&["curl"],         "--version", None,                 TEST, same("curl"),                                                               "agents under test try with it to answer their own questions"),
         need(&["cargo-fmt"],    "--version", None,                 TEST, Rustup("rustfmt"),                                                          "`cargo fmt --check`"),
         need(&["cargo-clippy"], "--version", None,                 TEST, Rustup("clippy"),                                                           "`cargo clippy`"),
     ]

@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(got, expected, "{machine}: {found:?}");
     }
 
-    const ALL_THERE: [&str; 9] = [
+    const ALL_THERE: [&str; 10] = [
         "tmux=tmux 3.3a",
         "git=git version 2.39.5",
         "cc=cc (Debian 12.2.0-14) 12.2.0",
@@ -314,6 +314,7 @@ mod tests {
         "npm=9.2.0",
         "pgrep=there",
         "kill=there",
+        "curl=curl 7.88.1",
         "cargo-fmt=rustfmt 1.8.0",
         "cargo-clippy=clippy 0.1.95",
     ];
